@@ -1,0 +1,88 @@
+"""Clear errors for bad input: each names the argument, what it was, and what it may be."""
+
+from collections.abc import Iterable
+from numbers import Integral, Real
+
+import torch
+
+
+def whole_number(name: str, value: object, at_least: int = 1, at_most: int | None = None) -> int:
+    """Return `value` as an int, or raise if it is no whole number in [at_least, at_most].
+
+    >>> whole_number("p", 3)
+    3
+    >>> whole_number("p", 0)
+    Traceback (most recent call last):
+    ValueError: p was 0; it must be a whole number of at least 1
+    """
+    good = isinstance(value, Integral) and not isinstance(value, bool) and value >= at_least
+    if not good or (at_most is not None and value > at_most):
+        limits = f"of at least {at_least}" if at_most is None else f"from {at_least} to {at_most}"
+        raise ValueError(f"{name} was {value!r}; it must be a whole number {limits}")
+    return int(value)
+
+
+def real_number(
+    name: str, value: object, at_least: float, at_most: float = float("inf"), open_below: bool = False
+) -> float:
+    """Return `value` as a float, or raise if it lies outside [at_least, at_most].
+
+    >>> real_number("ratio", 2, 0, 1, open_below=True)
+    Traceback (most recent call last):
+    ValueError: ratio was 2; it must be a number in (0, 1]
+    """
+    good = isinstance(value, Real) and not isinstance(value, bool) and at_least <= value <= at_most
+    if not good or (open_below and value == at_least):
+        left, right = "(" if open_below else "[", ")" if at_most == float("inf") else "]"
+        raise ValueError(f"{name} was {value!r}; it must be a number in {left}{at_least:g}, {at_most:g}{right}")
+    return float(value)
+
+
+def one_of(name: str, value: object, allowed: Iterable) -> object:
+    """Return `value` if it is one of `allowed`, or raise.
+
+    >>> one_of("border", "wrap", ("clip", "zero"))
+    Traceback (most recent call last):
+    ValueError: border was 'wrap'; it must be one of 'clip', 'zero'
+    """
+    allowed = tuple(allowed)
+    if value not in allowed:
+        raise ValueError(f"{name} was {value!r}; it must be one of {', '.join(map(repr, allowed))}")
+    return value
+
+
+def real_tensor(name: str, value: object, shape: str) -> torch.Tensor:
+    """Return `value` if it is a finite floating-point tensor with as many axes as `shape` names.
+
+    `shape` is written as in the docstrings, e.g. "(n, c, h, w)". Every axis must have at least one entry.
+
+    >>> real_tensor("phi_j", torch.zeros(2, 3), "(n, c, h, w)")
+    Traceback (most recent call last):
+    ValueError: phi_j was a tensor of shape (2, 3) and dtype float32; it must be a floating-point tensor of shape (n, c, h, w)
+    """
+    wanted = f"it must be a floating-point tensor of shape {shape}"
+    if not isinstance(value, torch.Tensor):
+        raise ValueError(f"{name} was of type {type(value).__name__}; {wanted}")
+    if value.ndim != len(shape.split(",")) or not value.is_floating_point() or 0 in value.shape:
+        dtype = str(value.dtype).removeprefix("torch.")
+        raise ValueError(f"{name} was a tensor of shape {tuple(value.shape)} and dtype {dtype}; {wanted}")
+    # A sum is NaN or infinite as soon as one entry is, and needs no tensor of flags.
+    if not torch.isfinite(value.sum(dtype=torch.float64)):
+        raise ValueError(f"{name} holds NaN or infinite values; all its values must be finite")
+    return value
+
+
+def image_batch(images: object) -> torch.Tensor:
+    """Return `images` if they are photographs: (n, 3, H, W), floating point, finite, in [0, 1].
+
+    >>> image_batch(torch.full((1, 3, 8, 8), 255.0))
+    Traceback (most recent call last):
+    ValueError: images held values from 255 to 255; they must lie in [0, 1]
+    """
+    real_tensor("images", images, "(n, 3, H, W)")
+    if images.shape[1] != 3:
+        raise ValueError(f"images had {images.shape[1]} channels (shape {tuple(images.shape)}); they must have 3")
+    low, high = images.aminmax()
+    if low < 0 or high > 1:
+        raise ValueError(f"images held values from {low:g} to {high:g}; they must lie in [0, 1]")
+    return images
