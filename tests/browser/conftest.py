@@ -1,0 +1,196 @@
+"""JupyterLab in a real headless Chromium: `lab.open_notebook([code, ...])` runs the cells and gives a `Notebook`.
+
+    def test_slider(lab):
+        notebook = lab.open_notebook(["import ipywidgets; slider = ipywidgets.IntSlider(5); slider"])
+        notebook.page.get_by_role("slider").press("ArrowRight")
+        assert notebook.run_code("print(slider.value)") == "6"
+        notebook.assert_no_errors()
+
+The browser and the server live for the whole session; the pages and the kernels for one test.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pytest
+from jupyter_client import BlockingKernelClient
+from playwright.sync_api import sync_playwright
+
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    # Nothing may come from a server elsewhere: a widget that asks for one leaves an error in the console.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]
+
+READY = """async () => {
+    await window.jupyterapp.restored;
+    const panel = window.jupyterapp.shell.currentWidget;
+    await panel.context.ready;
+    await panel.sessionContext.ready;
+    window.kernelErrors = [];
+    panel.sessionContext.iopubMessage.connect((_, message) => {
+        if (message.header.msg_type === 'error') window.kernelErrors.push(message.content.traceback.join('\\n'));
+    });
+    return panel.sessionContext.session.kernel.id;
+}"""
+
+
+class Notebook:
+    """A notebook open in the browser: its `page`, its kernel, and the errors of both."""
+
+    def __init__(self, page, url: str, runtime_dir: Path):
+        self.page = page
+        self.console_errors = []
+        page.on(
+            "console", lambda message: message.type == "error" and self.console_errors.append(message.text)
+        )
+        page.on("pageerror", lambda error: self.console_errors.append(str(error)))
+        page.goto(url)
+        page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.context")
+        kernel = page.evaluate(READY)
+        self.client = BlockingKernelClient(connection_file=str(runtime_dir / f"kernel-{kernel}.json"))
+        self.client.load_connection_file()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=60)
+
+    def run_all(self) -> None:
+        """Run all cells and wait until the kernel has answered the last one."""
+        self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
+
+    def run_code(self, code: str, timeout: float = 60) -> str:
+        """Run `code` in the notebook's kernel, beside its cells, and return what it printed."""
+        printed = []
+
+        def collect(message: dict) -> None:
+            if message["msg_type"] == "stream":
+                printed.append(message["content"]["text"])
+
+        reply = self.client.execute_interactive(code, timeout=timeout, output_hook=collect)["content"]
+        if reply["status"] != "ok":
+            raise RuntimeError("\n".join(reply["traceback"]))
+        return "".join(printed).rstrip("\n")
+
+    def kernel_errors(self) -> list[str]:
+        """Return the tracebacks that the kernel sent since the notebook opened, those of callbacks included."""
+        return self.page.evaluate("() => window.kernelErrors")
+
+    def assert_no_errors(self) -> None:
+        assert self.kernel_errors() == []
+        assert self.console_errors == []
+
+    def close(self) -> None:
+        """End the kernel and close the page."""
+        self.client.stop_channels()
+        self.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+        self.page.close()
+
+
+class Lab:
+    """A running JupyterLab and a browser to look at it."""
+
+    def __init__(self, browser, address: str, folder: Path):
+        self.browser, self.address, self.folder = browser, address, folder
+        self.notebooks = []
+
+    def open_notebook(self, cells: list[str], width: int = 1280, height: int = 1000) -> Notebook:
+        """Open a new notebook of these code cells as a single document, run them all, and return it."""
+        file = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in cells])
+        file.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        name = f"notebook_{len(list(self.folder.glob('root/*.ipynb')))}.ipynb"
+        nbformat.write(file, self.folder / "root" / name)
+        page = self.browser.new_page()
+        page.set_viewport_size({"width": width, "height": height})
+        page.set_default_timeout(60_000)
+        notebook = Notebook(page, f"{self.address}/doc/tree/{name}", self.folder / "runtime")
+        self.notebooks.append(notebook)
+        notebook.run_all()
+        return notebook
+
+
+@pytest.fixture(scope="session")
+def browser(require):
+    """A headless Chromium, the one that the machine has (a browser context)."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    chromium = next(filter(None, map(shutil.which, names)), None)
+    require(chromium, "Chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+        # One context for all pages, so that they share the cache: JupyterLab is large.
+        yield browser.new_context()
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def jupyter_server(browser, tmp_path_factory):
+    """JupyterLab on a free port of the loopback, with none of the user's own settings: (address, folder)."""
+    folder = tmp_path_factory.mktemp("lab")
+    settings = folder / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    settings.parent.mkdir(parents=True)
+    settings.write_text('{"fetchNews": "false", "checkForUpdates": false}')
+    (folder / "root").mkdir()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = {
+        "ServerApp.ip": "127.0.0.1",
+        "ServerApp.port": port,
+        "ServerApp.port_retries": 0,
+        "ServerApp.open_browser": False,
+        "ServerApp.allow_root": True,
+        "ServerApp.root_dir": folder / "root",
+        "IdentityProvider.token": "",
+        "LabApp.expose_app_in_browser": True,
+    }
+    homes = {
+        "HOME": folder,
+        "IPYTHONDIR": folder / "ipython",
+        "JUPYTER_CONFIG_DIR": folder / "config",
+        "JUPYTER_DATA_DIR": folder / "data",
+        "JUPYTER_RUNTIME_DIR": folder / "runtime",
+        "JUPYTERLAB_SETTINGS_DIR": folder / "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": folder / "workspaces",
+    }
+    command = [sys.executable, "-m", "jupyterlab", *(f"--{name}={value}" for name, value in options.items())]
+    with (folder / "server.log").open("wb") as log:
+        environment = os.environ | {name: str(path) for name, path in homes.items()}
+        server = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        wait_for(address, server, folder / "server.log")
+        yield address, folder
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+def wait_for(address: str, server: subprocess.Popen, log: Path, seconds: float = 60) -> None:
+    """Return as soon as the server answers; raise with its log if it ends or takes too long."""
+    deadline = time.monotonic() + seconds
+    while server.poll() is None and time.monotonic() < deadline:
+        try:
+            urllib.request.urlopen(f"{address}/api", timeout=5).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise RuntimeError(f"JupyterLab did not start:\n{log.read_text()}")
+
+
+@pytest.fixture
+def lab(browser, jupyter_server):
+    lab = Lab(browser, *jupyter_server)
+    yield lab
+    for notebook in lab.notebooks:
+        notebook.close()

@@ -1,0 +1,38 @@
+"""The harness itself: a slider is moved by a key, the kernel answers, and errors on either side are seen."""
+
+import pytest
+from playwright.sync_api import expect
+
+SLIDER = """
+import ipywidgets
+slider = ipywidgets.IntSlider(value=5, min=0, max=10, description="p")
+answer = ipywidgets.HTML()
+def show(change):
+    answer.value = f"<b class='answer'>p² = {change['new'] ** 2}</b>"
+slider.observe(show, names="value")
+ipywidgets.VBox([slider, answer])
+"""
+
+
+def test_a_key_moves_a_slider_and_the_kernel_answers(lab, tmp_path):
+    notebook = lab.open_notebook([SLIDER])
+    page = notebook.page
+    page.get_by_role("slider").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".widget-readout")).to_have_text("6")
+    expect(page.locator(".answer")).to_have_text("p² = 36")
+    assert notebook.run_code("print(slider.value)") == "6"
+    notebook.assert_no_errors()
+    assert len(page.screenshot(path=tmp_path / "slider.png")) > 0
+
+
+def test_errors_are_seen(lab):
+    notebook = lab.open_notebook([SLIDER, "slider.observe(lambda change: 1 / 0, names='value')"])
+    notebook.page.get_by_role("slider").press("ArrowRight")
+    expect(notebook.page.locator(".answer")).to_have_text("p² = 36")
+    notebook.page.wait_for_function("() => window.kernelErrors.length")
+    assert "ZeroDivisionError" in notebook.kernel_errors()[0]
+    notebook.page.evaluate("() => console.error('from the page')")
+    assert notebook.console_errors == ["from the page"]
+    with pytest.raises(RuntimeError, match="NameError"):
+        notebook.run_code("nothing_of_that_name")
