@@ -56,9 +56,9 @@ def real_tensor(name: str, value: object, shape: str) -> torch.Tensor:
 
     `shape` is written as in the docstrings, e.g. "(n, c, h, w)". Every axis must have at least one entry.
 
-    >>> real_tensor("phi_j", torch.zeros(2, 3), "(n, c, h, w)")
+    >>> real_tensor("M", torch.zeros(2), "(N, d)")
     Traceback (most recent call last):
-    ValueError: phi_j was a tensor of shape (2, 3) and dtype float32; it must be a floating-point tensor of shape (n, c, h, w)
+    ValueError: M was a tensor of shape (2,) and dtype float32; it must be a floating-point tensor of shape (N, d)
     """
     wanted = f"it must be a floating-point tensor of shape {shape}"
     if not isinstance(value, torch.Tensor):

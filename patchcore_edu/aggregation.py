@@ -1,0 +1,66 @@
+"""Eq. (2): f_agg turns the vectors of a neighbourhood into one vector."""
+
+import torch
+from torch.nn.functional import adaptive_avg_pool1d, avg_pool2d, unfold
+
+from patchcore_edu.neighbourhood import radius
+from patchcore_edu.validation import one_of, real_tensor, whole_number
+
+BORDERS = ("clip", "zero", "valid")
+POOLINGS = ("spatial", "flattened")
+
+
+def aggregate(
+    phi_j: torch.Tensor, p: int, border: str = "clip", pooling: str = "spatial", dim: int = 1024
+) -> torch.Tensor:
+    """Eq. (2): f_agg at every location (h, w) of a feature map.
+
+    φ_{i,j}(N_p^(h,w)) = f_agg({φ_{i,j}(a, b) : (a, b) ∈ N_p^(h,w)})
+
+    The default averages over height and width, for each channel alone: the p × p neighbours of a cell become one
+    vector with as many channels as before. The channels are not mixed.
+
+    Args:
+        phi_j: (n, c, h*, w*), feature maps of one level.
+        p: the patch size, in cells; at least 1.
+        border: which cells count where N_p reaches past the map (spatial pooling only):
+            "clip" averages the cells that exist; "zero" counts missing cells as zeros, as published codes do;
+            "valid" leaves out locations whose N_p is incomplete, so the map shrinks by 2⌊p/2⌋.
+        pooling: "spatial" is the mean over N_p per channel. "flattened" is the authors' code: the zero-padded
+            p × p window is written out as one list of c·p·p numbers, channel by channel, and a one-dimensional
+            adaptive average pooling shortens it to `dim` numbers. Its padding is ⌊(p − 1)/2⌋, so an even p gives a
+            map one cell smaller.
+        dim: length of the result for pooling="flattened"; unused otherwise.
+
+    Returns:
+        Same shape as phi_j for the default; (n, c, h* − 2⌊p/2⌋, w* − 2⌊p/2⌋) for border="valid";
+        (n, dim, h*, w*) for pooling="flattened" with odd p.
+
+    Raises:
+        ValueError: for a phi_j of another rank, NaN, p < 1 or larger than the map, an unknown border or pooling.
+
+    Example:
+        >>> phi_j = torch.tensor([[[[0.0, 3.0], [6.0, 9.0]]]])
+        >>> aggregate(phi_j, p=1)
+        tensor([[[[0., 3.], [6., 9.]]]])
+        >>> aggregate(torch.arange(9.0).view(1, 1, 3, 3), p=3)
+        tensor([[[[2.0000, 2.5000, 3.0000], [3.5000, 4.0000, 4.5000], [5.0000, 5.5000, 6.0000]]]])
+
+    Source: §3.1, eq. (2): adaptive average pooling, similar to local smoothing of each feature map. "clip" is our
+    choice, the paper is silent; "flattened" follows the authors' published code.
+    """
+    real_tensor("phi_j", phi_j, "(n, c, h, w)")
+    one_of("border", border, BORDERS)
+    r = radius(p, phi_j.shape[-2:])
+    if one_of("pooling", pooling, POOLINGS) == "flattened":
+        return _flattened(phi_j, p, whole_number("dim", dim))
+    padding = 0 if border == "valid" else r
+    return avg_pool2d(phi_j, 2 * r + 1, stride=1, padding=padding, count_include_pad=border == "zero")
+
+
+def _flattened(phi_j: torch.Tensor, p: int, dim: int) -> torch.Tensor:
+    n, _, height, width = phi_j.shape
+    padding = (p - 1) // 2
+    windows = unfold(phi_j, p, padding=padding).transpose(1, 2)  # (n, h·w, c·p·p)
+    pooled = adaptive_avg_pool1d(windows, dim)
+    return pooled.transpose(1, 2).reshape(n, dim, height + 2 * padding - p + 1, width + 2 * padding - p + 1)

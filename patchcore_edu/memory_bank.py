@@ -1,0 +1,114 @@
+"""Eq. (4): the memory bank M, which remembers where each of its patches was seen."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+
+from patchcore_edu.validation import real_tensor, whole_number
+
+
+@dataclass(frozen=True)
+class MemoryBank:
+    """Eq. (4): M, with the origin of every row.
+
+    Attributes:
+        vectors: (N, d), float, one patch a row.
+        image: (N,), int64, the number of the training image it was seen in, from 0.
+        position: (N, 2), int64, its row h and column w on the merged feature map, in cells.
+
+    Example:
+        >>> bank = memory_bank(torch.zeros(2, 3, 3, 5))
+        >>> len(bank), int(bank.image[10]), bank.position[10].tolist()
+        (18, 1, [0, 1])
+    """
+
+    vectors: torch.Tensor
+    image: torch.Tensor
+    position: torch.Tensor
+
+    def __post_init__(self):
+        real_tensor("vectors", self.vectors, "(N, d)")
+        n = len(self.vectors)
+        if self.image.shape != (n,) or self.position.shape != (n, 2):
+            raise ValueError(
+                f"image had shape {tuple(self.image.shape)} and position {tuple(self.position.shape)}; for {n} "
+                f"vectors they must be ({n},) and ({n}, 2)"
+            )
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def take(self, rows: torch.Tensor) -> "MemoryBank":
+        """The bank M_C that keeps only these rows, in this order."""
+        return MemoryBank(self.vectors[rows], self.image[rows], self.position[rows])
+
+    def save(self, path: str | Path) -> None:
+        """Write the bank as plain arrays (NumPy's .npz format, no pickle) to exactly this path."""
+        with open(path, "wb") as file:
+            np.savez(file, vectors=self.vectors, image=self.image, position=self.position)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "MemoryBank":
+        """Read a saved bank.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if the file is truncated, or is no saved bank.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return cls(*(torch.from_numpy(arrays[name]) for name in ("vectors", "image", "position")))
+        except FileNotFoundError:
+            raise
+        except (OSError, EOFError, BadZipFile, KeyError, ValueError, TypeError, AttributeError) as error:
+            raise ValueError(f"path was {str(path)!r}, which is no complete saved memory bank: {error}") from error
+
+
+def memory_bank(patches: torch.Tensor | Iterable[torch.Tensor], s: int = 1) -> MemoryBank:
+    """Eq. (4): M = ⋃_{x_i ∈ X_N} P_{s,p}(φ_j(x_i)), the patches of all good images together.
+
+    Args:
+        patches: (n, h', w', d), the patch sets of all images, or an iterable of such tensors, batch by batch.
+        s: the stride the patch sets were made with, so that positions are given on the full map.
+
+    Returns:
+        A `MemoryBank` of N = n·h'·w' rows. Batches are appended in place: the peak is the bank and one batch.
+
+    Raises:
+        ValueError: if there is no image, or the batches differ in h', w' or d.
+
+    Example:
+        >>> memory_bank([torch.zeros(2, 28, 28, 152), torch.zeros(1, 28, 28, 152)]).vectors.shape
+        torch.Size([2352, 152])
+
+    Source: §3.1, eq. (4).
+    """
+    whole_number("s", s)
+    batches = [patches] if isinstance(patches, torch.Tensor) else patches
+    rows, grid, n = np.empty((0, 0)), None, 0
+    for batch in batches:
+        real_tensor("patches", batch, "(n, h', w', d)")
+        if grid is None:
+            grid = batch.shape[1:]
+            rows = np.empty((0, grid[2]), dtype=batch.numpy(force=True).dtype)
+        if batch.shape[1:] != grid:
+            raise ValueError(
+                f"patches held batches of shapes (…, {', '.join(map(str, grid))}) and {tuple(batch.shape)}; "
+                "all images must give patch sets of one size"
+            )
+        added = batch.shape[:3].numel()
+        # Growing in place lets the system move pages instead of copying them: a list and a final
+        # concatenation would need the bank's memory twice.
+        rows.resize((len(rows) + added, grid[2]), refcheck=False)
+        rows[-added:] = batch.flatten(0, 2).numpy(force=True)
+        n += len(batch)
+    if grid is None:
+        raise ValueError("patches held no image; a memory bank needs at least one")
+    height, width, _ = grid
+    cells = torch.cartesian_prod(torch.arange(height), torch.arange(width)) * s
+    image = torch.arange(n).repeat_interleave(height * width)
+    return MemoryBank(torch.from_numpy(rows), image, cells.repeat(n, 1))

@@ -1,0 +1,92 @@
+"""How well scores and maps find the anomalies: AUROC and PRO."""
+
+import torch
+from skimage.measure import label
+from sklearn.metrics import roc_auc_score
+
+from patchcore_edu.validation import real_number, real_tensor
+
+
+def auroc(score: torch.Tensor, anomalous: torch.Tensor) -> float:
+    """Area under the ROC curve: the chance that an anomalous one scores above a normal one.
+
+    Pass image scores with image labels for image AUROC, or maps with masks for pixel AUROC. It needs no threshold.
+
+    Args:
+        score: (…), any shape.
+        anomalous: the same shape, bool.
+
+    Returns:
+        From 0 to 1; 0.5 is guessing.
+
+    Raises:
+        ValueError: if the shapes differ, or only one kind is there.
+
+    Example:
+        >>> auroc(torch.tensor([0.1, 0.4, 0.3, 0.8]), torch.tensor([False, False, True, True]))
+        0.75
+
+    Source: §4.1; computed by scikit-learn.
+    """
+    score, anomalous = torch.as_tensor(score), torch.as_tensor(anomalous, dtype=torch.bool)
+    if score.shape != anomalous.shape:
+        raise ValueError(
+            f"score had shape {tuple(score.shape)} and anomalous {tuple(anomalous.shape)}; they must match"
+        )
+    if anomalous.all() or not anomalous.any():
+        raise ValueError("anomalous held one kind only; AUROC needs normal and anomalous ones")
+    return float(roc_auc_score(anomalous.flatten().numpy(), score.flatten().numpy(force=True)))
+
+
+def pro(maps: torch.Tensor, masks: torch.Tensor, limit: float = 0.3) -> float:
+    """Per-region overlap: how much of each defect is found, every defect counting the same, small or large.
+
+    For every threshold, the overlap is the mean over all connected regions (8 neighbours) of the part of the region
+    that lies above it. It is integrated over the false-positive rate, the part of all normal pixels above the
+    threshold, from 0 to `limit`, and divided by `limit`.
+
+    Args:
+        maps: (n, H, W), anomaly maps.
+        masks: (n, H, W), bool, true where the defect is.
+        limit: the largest false-positive rate, in (0, 1].
+
+    Returns:
+        From 0 to 1.
+
+    Raises:
+        ValueError: if the shapes differ, no pixel is anomalous, or none is normal.
+
+    Example:
+        Two regions, of one and of two pixels. Only the larger is above all normal pixels.
+        >>> masks = torch.tensor([[[True, False, False, True, True]]])
+        >>> pro(torch.tensor([[[0.0, 1.0, 1.0, 2.0, 2.0]]]), masks)
+        0.5...
+
+    Source: §4.1; the limit of 0.3 is that of the MVTec AD evaluation.
+    """
+    real_tensor("maps", maps, "(n, H, W)")
+    if maps.shape != masks.shape:
+        raise ValueError(f"maps had shape {tuple(maps.shape)} and masks {tuple(masks.shape)}; they must match")
+    if masks.all() or not masks.any():
+        raise ValueError("masks held one kind of pixel only; PRO needs normal and anomalous ones")
+    real_number("limit", limit, 0, 1, open_below=True)
+    share = torch.zeros(maps.shape, dtype=torch.float64)  # what each pixel adds to the mean overlap
+    regions = 0
+    for image_share, mask in zip(share, masks, strict=True):
+        numbered = torch.from_numpy(label(mask.numpy(), connectivity=2))
+        sizes = numbered.flatten().bincount()
+        image_share[mask] = 1 / sizes[numbered[mask]].double()
+        regions += len(sizes) - 1
+    score, order = maps.flatten().sort(descending=True)
+    overlap = share.flatten()[order].cumsum(0) / regions
+    false_positive_rate = (~masks).flatten()[order].double().cumsum(0) / (~masks).sum()
+    # Pixels of one value pass the threshold together, so only the last of them is a point of the curve.
+    last = torch.cat([score[1:] != score[:-1], torch.tensor([True])])
+    x = torch.cat([torch.zeros(1), false_positive_rate[last]])
+    y = torch.cat([torch.zeros(1), overlap[last]])
+    inside = int((x <= limit).sum())
+    if inside < len(x):  # the curve crosses the limit between two points
+        slope = (y[inside] - y[inside - 1]) / (x[inside] - x[inside - 1])
+        x = torch.cat([x[:inside], torch.tensor([limit])])
+        y = torch.cat([y[:inside], y[inside - 1 : inside] + slope * (limit - x[inside - 1])])
+    return float(torch.trapezoid(y, x) / limit)

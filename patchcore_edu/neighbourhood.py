@@ -1,0 +1,50 @@
+"""Eq. (1): the neighbourhood N_p of a location."""
+
+from patchcore_edu.validation import whole_number
+
+
+def neighbourhood(h: int, w: int, p: int, shape: tuple[int, int] | None = None) -> list[tuple[int, int]]:
+    """Eq. (1): the cells of N_p^(h,w), row by row.
+
+    N_p^(h,w) = {(a, b) : a ∈ [h − ⌊p/2⌋, …, h + ⌊p/2⌋], b ∈ [w − ⌊p/2⌋, …, w + ⌊p/2⌋]}
+
+    p counts cells across, it is no radius. The formula is read literally, so an even p gives (p + 1)² cells and
+    N_2 = N_3. The paper does not say what happens past the border: with `shape`, cells outside the map are left
+    out; without it, they are listed.
+
+    Args:
+        h, w: the location, 0-based row and column of the feature map, in cells.
+        p: the patch size, in cells; at least 1.
+        shape: (h*, w*), the size of the map in cells; None for an unbounded map.
+
+    Returns:
+        A list of (a, b): (2⌊p/2⌋ + 1)² cells inside the map, fewer at its border.
+
+    Raises:
+        ValueError: if p is no whole number ≥ 1, or (h, w) lies outside `shape`, or p is larger than the map.
+
+    Example:
+        >>> neighbourhood(1, 1, p=3)
+        [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (2, 0), (2, 1), (2, 2)]
+        >>> neighbourhood(0, 0, p=3, shape=(28, 28))
+        [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+    Source: §3.1, eq. (1). Clipping at the border is our choice.
+    """
+    r = radius(p, shape)
+    rows, columns = range(h - r, h + r + 1), range(w - r, w + r + 1)
+    if shape is not None:
+        whole_number("h", h, at_least=0, at_most=shape[0] - 1)
+        whole_number("w", w, at_least=0, at_most=shape[1] - 1)
+        rows = range(max(rows.start, 0), min(rows.stop, shape[0]))
+        columns = range(max(columns.start, 0), min(columns.stop, shape[1]))
+    return [(a, b) for a in rows for b in columns]
+
+
+def radius(p: int, shape: tuple[int, int] | None = None) -> int:
+    """⌊p/2⌋, the reach of N_p in cells, after checking that p is valid and no larger than a map of `shape`.
+
+    >>> radius(3), radius(2), radius(1)
+    (1, 1, 0)
+    """
+    return whole_number("p", p, at_most=None if shape is None else min(shape)) // 2
