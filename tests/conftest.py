@@ -10,7 +10,7 @@ REQUIRE_ALL = os.environ.get("PATCHCORE_EDU_REQUIRE_ALL") == "1"
 
 @pytest.fixture(scope="session")
 def require():
-    """`require(found, what)`: skip the test where something optional is missing; fail where all is required."""
+    """`require(found, what)`: without it skip the test, or fail where all is required."""
 
     def require(found: object, what: str) -> None:
         if not found:

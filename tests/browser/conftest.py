@@ -1,4 +1,4 @@
-"""JupyterLab in a real headless Chromium: `lab.open_notebook([code, ...])` runs the cells and gives a `Notebook`.
+"""JupyterLab in a real headless Chromium: `lab.open_notebook([code, ...])` runs cells, gives a `Notebook`.
 
     def test_slider(lab):
         notebook = lab.open_notebook(["import ipywidgets; slider = ipywidgets.IntSlider(5); slider"])
@@ -42,7 +42,8 @@ READY = """async () => {
     await panel.sessionContext.ready;
     window.kernelErrors = [];
     panel.sessionContext.iopubMessage.connect((_, message) => {
-        if (message.header.msg_type === 'error') window.kernelErrors.push(message.content.traceback.join('\\n'));
+        const {header, content} = message;
+        if (header.msg_type === 'error') window.kernelErrors.push(content.traceback.join('\\n'));
     });
     return panel.sessionContext.session.kernel.id;
 }"""
@@ -54,9 +55,7 @@ class Notebook:
     def __init__(self, page, url: str, runtime_dir: Path):
         self.page = page
         self.console_errors = []
-        page.on(
-            "console", lambda message: message.type == "error" and self.console_errors.append(message.text)
-        )
+        page.on("console", lambda message: message.type == "error" and self.console_errors.append(message.text))
         page.on("pageerror", lambda error: self.console_errors.append(str(error)))
         page.goto(url)
         page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.context")
@@ -84,7 +83,7 @@ class Notebook:
         return "".join(printed).rstrip("\n")
 
     def kernel_errors(self) -> list[str]:
-        """Return the tracebacks that the kernel sent since the notebook opened, those of callbacks included."""
+        """Return every traceback that the kernel has sent, those of callbacks included."""
         return self.page.evaluate("() => window.kernelErrors")
 
     def assert_no_errors(self) -> None:

