@@ -1,0 +1,127 @@
+"""Every notebook runs, offline and from a fresh kernel; each cell runs twice in a row and answers the same.
+
+Same means: the same printed text, results, pictures (to the byte) and number of widgets. Not compared are
+- what goes to stderr, where progress bars write;
+- memory addresses;
+- the cells tagged `timing`, whose results are times.
+"""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbformat import NotebookNode
+
+NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+# An audit hook sees every connection that Python makes, cannot be removed, and leaves the loopback alone.
+NO_NETWORK = """
+import sys
+def no_network(event, args):
+    if event == "socket.connect" and isinstance(args[1], tuple) and args[1][0] not in ("127.0.0.1", "::1", "localhost"):
+        raise OSError(f"a notebook must run without a network, but this one asked for {args[1][0]}")
+    if event == "socket.getaddrinfo" and args[0] not in (None, "127.0.0.1", "::1", "localhost"):
+        raise OSError(f"a notebook must run without a network, but this one asked for {args[0]}")
+sys.addaudithook(no_network)
+"""
+
+
+def changed_answers(notebook: NotebookNode, folder: Path) -> list[str]:
+    """Run each cell of `notebook` twice in a row, in one fresh kernel, and return the sources that answered anew."""
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    twice = [nbformat.v4.new_code_cell(cell.source) for cell in cells for _ in range(2)]
+    run = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(NO_NETWORK), *twice])
+    NotebookClient(run, timeout=120, kernel_name="python3", resources={"metadata": {"path": folder}}).execute()
+    pairs = zip(cells, run.cells[1::2], run.cells[2::2], strict=True)
+    return [
+        cell.source
+        for cell, first, second in pairs
+        if "timing" not in cell.metadata.get("tags", []) and answer(first) != answer(second)
+    ]
+
+
+def answer(cell: NotebookNode) -> list:
+    """Return what a cell's outputs say, without what differs from one good run to the next."""
+    printed = "".join(output.text for output in cell.outputs if output.get("name") == "stdout")
+    shown = []
+    for output in cell.outputs:
+        data = dict(output.get("data", {}))
+        if WIDGET in data:
+            data = {WIDGET: "a widget"}
+        shown += [{kind: without_addresses(content) for kind, content in data.items()}] if data else []
+    return [without_addresses(printed), *shown]
+
+
+def without_addresses(content: object) -> object:
+    return re.sub(r"0x[0-9a-f]{6,}", "0x…", content) if isinstance(content, str) else content
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_runs_and_every_cell_can_run_twice(path):
+    assert changed_answers(nbformat.read(path, as_version=4), path.parent) == []
+
+
+def notebook_of(*sources: str, **metadata) -> NotebookNode:
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(s, metadata=metadata) for s in sources])
+
+
+def test_a_changed_answer_is_seen(tmp_path):
+    counts = "n = globals().get('n', 0) + 1"
+    harmless = (
+        f"{counts}; import sys, ipywidgets; print(n, file=sys.stderr); display(ipywidgets.IntSlider(n)); object()"
+    )
+    picture = f"{counts}; import matplotlib.pyplot as plt; plt.plot([0, 10 ** n]); plt.show()"
+    printed, result = f"{counts}; print(n)", f"{counts}; n"
+    assert changed_answers(notebook_of(harmless, picture, printed, result), tmp_path) == [picture, printed, result]
+    assert changed_answers(notebook_of(printed, tags=["timing"]), tmp_path) == []
+
+
+@pytest.mark.parametrize("call", ["socket.create_connection(('192.0.2.1', 80), 1)", "socket.getaddrinfo('a.test', 80)"])
+def test_a_call_for_the_network_is_seen(call, tmp_path):
+    with pytest.raises(CellExecutionError, match="must run without a network"):
+        changed_answers(notebook_of(f"import socket; {call}"), tmp_path)
+
+
+def faults(notebook: NotebookNode) -> list[str]:
+    """Return what makes `notebook` hard to navigate, to hear read aloud, or to open with the right kernel."""
+    wrong = [] if notebook.metadata.get("kernelspec", {}).get("name") == "python3" else ["kernelspec is not python3"]
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    prose = re.sub(r"^(```|~~~).*?^\1", "", prose, flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^(#{1,6}) +(.*)", prose, flags=re.MULTILINE)
+    wrong += [] if headings else ["no title"]
+    depth = 0
+    for marks, title in headings:
+        if len(marks) > depth + 1 or (len(marks) == 1 and depth > 0):
+            wrong.append(f"heading out of its place: {marks} {title}")
+        depth = len(marks)
+    images = re.findall(r"!\[\s*\]\([^)]*\)", prose)
+    images += [tag for tag in re.findall(r"<img\b[^>]*>", prose) if not re.search(r"""\balt=["'][^"']""", tag)]
+    return wrong + [f"picture without alternative text: {image}" for image in images]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_has_headings_in_order_alternative_texts_and_kernel(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert faults(notebook) == []
+
+
+def test_faults_are_seen():
+    good = ["# Eq. 1\n## By hand\n### A\n## Loops\n```\n# a comment\n```", "![a brick](brick.png)<img src='a' alt='b'>"]
+    bad = ["# One\n### Too deep\n# A second title", "![](brick.png)<img src='brick.png'>"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(source) for source in good])
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
+    assert faults(notebook) == []
+    assert faults(nbformat.v4.new_notebook()) == ["kernelspec is not python3", "no title"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(source) for source in bad])
+    assert faults(notebook) == [
+        "kernelspec is not python3",
+        "heading out of its place: ### Too deep",
+        "heading out of its place: # A second title",
+        "picture without alternative text: ![](brick.png)",
+        "picture without alternative text: <img src='brick.png'>",
+    ]
