@@ -59,5 +59,5 @@ def _smear(texture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return texture + inside * (blurred - texture)
 
 
-#: What PhotoTextures draws. Each takes a grey crop (H, W) in [0, 1] and a generator, and returns the changed crop.
+#: Each takes a grey crop (H, W) in [0, 1] and a random generator, and returns the changed crop.
 DRAW = {"scratch": _scratch, "blob": _blob, "smear": _smear}
