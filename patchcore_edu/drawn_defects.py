@@ -28,8 +28,9 @@ def _scratch(texture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     path = np.stack([np.sin(heading), np.cos(heading)], 1).cumsum(0) * length / len(t)
     path += rng.uniform(0.25, 0.75, 2) * size - path.mean(0)
     pixels = np.stack(np.indices(texture.shape), -1)
-    distance, nearest = cKDTree(path).query(pixels)
-    pressure = (np.sin(np.pi * t) ** 0.4 * rng.uniform(0.8, 1.0))[nearest]
+    # Pixels farther away than this get an infinite distance and the number after the last as their nearest.
+    distance, nearest = cKDTree(path).query(pixels, distance_upper_bound=3)
+    pressure = np.append(np.sin(np.pi * t) ** 0.4 * rng.uniform(0.8, 1.0), 0)[nearest]
     opacity = np.clip(rng.uniform(0.8, 1.4) * pressure + 0.5 - distance, 0, 1) * pressure
     return texture + 0.85 * opacity * (rng.choice([0.05, 0.95]) - texture)
 
