@@ -76,7 +76,7 @@ class Backbone(nn.Module):
         return self._head(x).softmax(dim=1)
 
     def _normalised(self, images: torch.Tensor) -> torch.Tensor:
-        return ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        return ((images.to(self.mean) - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
 
 def check_levels(levels: Iterable[int]) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from sklearn.random_projection import johnson_lindenstrauss_min_dim
 from tqdm.auto import tqdm
 
 from patchcore_edu.nearest_neighbours import centre, nearest_neighbours
@@ -40,7 +41,8 @@ def greedy_coreset(
         size: l, the number of rows to keep, from 1 to N.
         seed: of the random start.
         start: the paper's first minimum is over an empty set. "random" begins with a random row and keeps it;
-            "random, dropped" measures the first distances from a random row that is not kept (anomalib);
+            "random, dropped" measures the first distances from a random row that is not kept (anomalib's
+            earlier releases; 2.7.0 keeps it);
             "mean of ten" begins with every row's mean distance to ten random rows, which stays in the running
             minimum (the authors' code).
 
@@ -123,12 +125,15 @@ def _cover(x: torch.Tensor, norms: torch.Tensor, nearest: torch.Tensor, picks: l
     nearest[picks] = -torch.inf
 
 
-def random_projection(vectors: torch.Tensor, dim: int = 128, seed: int = 0, kind: str = "gaussian") -> torch.Tensor:
+def random_projection(
+    vectors: torch.Tensor, dim: int | None = 128, seed: int = 0, kind: str = "gaussian"
+) -> torch.Tensor:
     """Algorithm 1: ψ : ℝ^d → ℝ^d*, a random linear map that nearly keeps distances (Johnson and Lindenstrauss).
 
     Args:
         vectors: (N, d).
-        dim: d*, the number of dimensions after it.
+        dim: d*, the number of dimensions after it. None takes the Johnson–Lindenstrauss bound for N rows and a
+            distortion of 0.9, as anomalib does: some 250 to 350, whatever d is.
         seed: of the random matrix.
         kind: "gaussian" draws every weight from N(0, 1/d*); "linear" from an untrained linear layer, uniform in
             ±1/√d (the authors' code); "sparse" sets most weights to zero (anomalib, through scikit-learn).
@@ -146,7 +151,7 @@ def random_projection(vectors: torch.Tensor, dim: int = 128, seed: int = 0, kind
     Source: §3.2, Algorithm 1. The paper does not give d*; 128 is the authors' code.
     """
     real_tensor("vectors", vectors, "(N, d)")
-    whole_number("dim", dim)
+    dim = int(johnson_lindenstrauss_min_dim(len(vectors), eps=0.9)) if dim is None else whole_number("dim", dim)
     d = vectors.shape[1]
     generator = torch.Generator().manual_seed(seed)
     if one_of("kind", kind, PROJECTIONS) == "gaussian":

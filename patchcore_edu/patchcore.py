@@ -1,0 +1,174 @@
+"""PatchCore from end to end: the equations, one after another, and no mathematics of its own."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from tqdm.auto import tqdm
+
+from patchcore_edu.anomaly_map import anomaly_map
+from patchcore_edu.anomaly_score import image_score, patch_neighbours
+from patchcore_edu.backbone import Backbone, check_levels, load_backbone
+from patchcore_edu.conventions import Conventions, as_conventions
+from patchcore_edu.coreset import greedy_coreset, random_projection
+from patchcore_edu.feature_map import feature_maps
+from patchcore_edu.memory_bank import MemoryBank, memory_bank
+from patchcore_edu.patch_set import patch_set
+from patchcore_edu.validation import real_number, whole_number
+
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What PatchCore says about n images.
+
+    Attributes:
+        score: (n,), s of eq. (7), in the unit of the features: no probability, no upper limit.
+        anomaly_map: (n, H, W), §3.3, in the unit of the features.
+        patch_distance: (n, h', w'), every patch's distance to its nearest member m*.
+        nearest: (n, h', w'), the row of m* in `PatchCore.bank`.
+    """
+
+    score: torch.Tensor
+    anomaly_map: torch.Tensor
+    patch_distance: torch.Tensor
+    nearest: torch.Tensor
+
+
+class PatchCore:
+    """Remember patches of good images; call an image anomalous if one of its patches resembles none of them.
+
+    Args:
+        backbone: φ, from `load_backbone`, or its name.
+        levels: j, the levels of φ that are merged.
+        p: the size of the neighbourhood N_p, in cells.
+        s: the stride of the patch set, in cells.
+        coreset_ratio: the part of M that is kept, in (0, 1]; 1 keeps all.
+        b: the number of neighbours in eq. (7); 1 switches the re-weighting off.
+        conventions: "paper", "official", "anomalib", or a `Conventions` record.
+        seed: of ψ and of the greedy start. One seed gives one bank.
+
+    Attributes:
+        bank: the memory bank M_C after `fit`. A saved one can be assigned instead: `model.bank = MemoryBank.load(…)`.
+        rows_before: N, the number of rows of M before the coreset was taken.
+
+    Raises:
+        ValueError: for an unknown backbone, level or convention, p, s or b below 1, a ratio outside (0, 1].
+
+    Example:
+        >>> from patchcore_edu.datasets import PhotoTextures
+        >>> photographs = PhotoTextures("brick", split="train")
+        >>> model = PatchCore("efficientnet_lite0").fit([photographs[i].image[None] for i in (0, 1)])
+        >>> model.rows_before, len(model.bank)
+        (1568, 156)
+        >>> model.predict(photographs[2].image[None]).anomaly_map.shape
+        torch.Size([1, 224, 224])
+
+    Source: the whole of §3.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone | str = "efficientnet_lite0",
+        levels: Iterable[int] = (2, 3),
+        p: int = 3,
+        s: int = 1,
+        coreset_ratio: float = 0.1,
+        b: int = 9,
+        conventions: Conventions | str = "paper",
+        seed: int = 0,
+    ):
+        self.backbone = load_backbone(backbone) if isinstance(backbone, str) else backbone
+        self.levels = check_levels(levels)
+        self.p = whole_number("p", p)
+        self.s = whole_number("s", s)
+        self.coreset_ratio = real_number("coreset_ratio", coreset_ratio, 0, 1, open_below=True)
+        self.b = whole_number("b", b)
+        self.conventions = as_conventions(conventions)
+        self.seed = whole_number("seed", seed, at_least=0)
+        self.bank: MemoryBank | None = None
+        self.rows_before = 0
+
+    def fit(self, images: torch.Tensor | Iterable) -> "PatchCore":
+        """Eqs. (1) to (5): fill the memory bank with the patches of good images, and keep a coreset of it.
+
+        There is no gradient and no epoch: every image is looked at once.
+
+        Args:
+            images: good images only: (n, 3, H, W) in [0, 1]; or a data set of `Sample`s; or an iterable of such
+                batches. Only one batch is in memory at a time.
+
+        Returns:
+            The model itself.
+
+        Raises:
+            ValueError: if there is no image, or one is not as described.
+        """
+        bank = memory_bank((self.patches(batch) for batch in _batches(images, "fit")), self.s)
+        self.rows_before = len(bank)
+        self.bank = bank if self.coreset_ratio == 1 else bank.take(self._coreset(bank.vectors))
+        return self
+
+    def predict(self, images: torch.Tensor | Iterable) -> Prediction:
+        """Eqs. (6) and (7) and the anomaly map, for every image.
+
+        Args:
+            images: as for `fit`; good or bad.
+
+        Returns:
+            A `Prediction` of n scores and maps.
+
+        Raises:
+            ValueError: before `fit`, without an image, or with a bank of another dimension.
+        """
+        if self.bank is None:
+            raise ValueError("bank was None; call fit before predict")
+        parts = [self._predict(batch) for batch in _batches(images, "predict")]
+        if not parts:
+            raise ValueError("images held no image; predict needs at least one")
+        return Prediction(*(torch.cat(field) for field in zip(*parts, strict=True)))
+
+    def patches(self, images: torch.Tensor) -> torch.Tensor:
+        """Eqs. (1) to (3): P_{s,p} of one batch of images, (n, h', w', d)."""
+        c = self.conventions
+        phi = feature_maps(images, self.backbone, self.levels)
+        return patch_set(phi, self.p, self.s, c.border, c.pooling, c.merge, c.dim, c.stride_on)
+
+    def _coreset(self, vectors: torch.Tensor) -> torch.Tensor:
+        c = self.conventions
+        if c.projection is not None:
+            vectors = random_projection(vectors, c.projection_dim, self.seed, c.projection)
+        return greedy_coreset(vectors, self.coreset_ratio, seed=self.seed, start=c.start)
+
+    def _predict(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        c, vectors = self.conventions, self.bank.vectors
+        patches = self.patches(images)
+        distance, nearest = patch_neighbours(patches, vectors)
+        if c.squared:
+            distance = distance.square()
+        score = image_score(patches, vectors, self.b if c.reweighting else 1, (distance, nearest))
+        return score, anomaly_map(distance, images.shape[2:], c.sigma, c.upsampling, c.edge), distance, nearest
+
+
+def _batches(images: torch.Tensor | Iterable, doing: str) -> Iterator[torch.Tensor]:
+    """Batches (n, 3, H, W) from a tensor, a data set of samples, or an iterable of batches."""
+    if isinstance(images, torch.Tensor):
+        if images.ndim != 4:
+            raise ValueError(f"images had shape {tuple(images.shape)}; it must be (n, 3, H, W)")
+        images = images.split(BATCH)
+    if not isinstance(images, Iterable) and not hasattr(images, "__getitem__"):
+        raise ValueError(f"images was of type {type(images).__name__}; it must be a tensor, a data set or batches")
+    single = []
+    total = len(images) if hasattr(images, "__len__") else None
+    for item in tqdm(images, desc=doing, total=total, delay=1):
+        image = getattr(item, "image", item)
+        if isinstance(image, torch.Tensor) and image.ndim == 3:
+            single.append(image)
+            if len(single) == BATCH:
+                yield torch.stack(single)
+                single = []
+        else:
+            yield image
+    if single:
+        yield torch.stack(single)
