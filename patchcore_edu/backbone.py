@@ -116,7 +116,7 @@ def _resnet(name: str, weights: str | Path | None) -> Backbone:
 
 def _torchvision_weights(weights: torchvision.models.WeightsEnum) -> dict[str, torch.Tensor]:
     try:
-        return weights.get_state_dict(progress=True, check_hash=True)
+        return weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
     except (URLError, OSError) as error:
         file = Path(urlparse(weights.url).path).name
         folder = Path(torch.hub.get_dir()) / "checkpoints"

@@ -14,7 +14,9 @@ class Conventions:
     """One choice for each thing that the paper does not fix. `dataclasses.replace` changes single fields.
 
     Attributes:
-        border, pooling: see `aggregate` (eq. 2).
+        border, pooling: see `aggregate` (eq. 2). Unlike `aggregate`, the whole pipeline counts zeros unless told
+            otherwise, as all published codes do: vectors at the border then shrink, and so do their distances.
+            The network's own padding makes border patches odd, and with "clip" they raise false alarms.
         merge, stride_on: see `patch_set` (eq. 3).
         dim: d, the length of a patch vector for pooling="flattened" or merge="pool".
         projection: ψ, see `random_projection` (Algorithm 1); None guides the choice by the full vectors.
@@ -30,7 +32,7 @@ class Conventions:
         'nearest'
     """
 
-    border: str = "clip"
+    border: str = "zero"
     pooling: str = "spatial"
     merge: str = "concatenate"
     stride_on: str = "merged"
@@ -66,7 +68,6 @@ CONVENTIONS = {
     "paper": Conventions(),
     # The authors' code, amazon-science/patchcore-inspection.
     "official": Conventions(
-        border="zero",
         pooling="flattened",
         merge="pool",
         stride_on="level",
@@ -76,9 +77,7 @@ CONVENTIONS = {
         reweighting=False,
     ),
     # anomalib 2.7.0.
-    "anomalib": Conventions(
-        border="zero", projection="sparse", projection_dim=None, upsampling="nearest", edge="mirror"
-    ),
+    "anomalib": Conventions(projection="sparse", projection_dim=None, upsampling="nearest", edge="mirror"),
 }
 
 

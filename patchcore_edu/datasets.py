@@ -40,7 +40,7 @@ class Sample(NamedTuple):
 class PhotoTextures(Dataset):
     """Crops of a real photograph of a brick wall, grass or gravel; it comes with scikit-image, so no network.
 
-    Training crops (64) come from rows 0–255 of the photograph and test crops from rows 256–511, so no pixel is
+    Training crops (32) come from rows 0–255 of the photograph and test crops from rows 256–511, so no pixel is
     in both. The test split has 16 good crops, and 8 for each of three defects drawn on them: a scratch (a thin
     curved line), a blob (an irregular stain that shifts brightness and lowers contrast) and a smear (a blur in
     one direction). A mask is True where drawing changed the picture visibly: by more than 3 % of full scale,
@@ -74,7 +74,7 @@ class PhotoTextures(Dataset):
         self.size = whole_number("size", size, at_least=64, at_most=256)
         rng = np.random.default_rng([whole_number("seed", seed, at_least=0), SPLITS.index(split)])
         photograph = getattr(skimage.data, category)() / 255.0
-        names = [GOOD] * 64 if split == "train" else [GOOD] * 16 + [name for name in DRAW for _ in range(8)]
+        names = [GOOD] * 32 if split == "train" else [GOOD] * 16 + [name for name in DRAW for _ in range(8)]
         self._samples = [self._sample(photograph, name, rng) for name in names]
 
     def __len__(self) -> int:

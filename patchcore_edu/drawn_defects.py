@@ -1,4 +1,4 @@
-"""Defects drawn on a photograph of a texture: a scratch, a blob, a smear. They are plain to see at a glance."""
+"""Defects drawn on a photograph of a texture: a scratch, a blob, a smear. They were designed by eye."""
 
 import numpy as np
 from scipy import ndimage
@@ -29,9 +29,9 @@ def _scratch(texture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     path += rng.uniform(0.25, 0.75, 2) * size - path.mean(0)
     pixels = np.stack(np.indices(texture.shape), -1)
     # Pixels farther away than this get an infinite distance and the number after the last as their nearest.
-    distance, nearest = cKDTree(path).query(pixels, distance_upper_bound=4)
+    distance, nearest = cKDTree(path).query(pixels, distance_upper_bound=3)
     pressure = np.append(np.sin(np.pi * t) ** 0.4 * rng.uniform(0.8, 1.0), 0)[nearest]
-    opacity = np.clip(rng.uniform(1.2, 2.2) * pressure + 0.5 - distance, 0, 1) * pressure
+    opacity = np.clip(rng.uniform(0.8, 1.4) * pressure + 0.5 - distance, 0, 1) * pressure
     return texture + 0.85 * opacity * (rng.choice([0.05, 0.95]) - texture)
 
 
@@ -42,7 +42,7 @@ def _blob(texture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     waves = [rng.normal(0, 0.3 / k) * np.cos(k * angle + rng.uniform(0, 2 * np.pi)) for k in range(2, 8)]
     inside = _soft(np.hypot(row - y, column - x) - radius * (1 + sum(waves)))
     local = ndimage.gaussian_filter(texture, radius / 2)
-    contrast, shift = rng.uniform(0.5, 0.7), rng.choice([-1, 1]) * rng.uniform(0.25, 0.4)
+    contrast, shift = rng.uniform(0.5, 0.7), rng.choice([-1, 1]) * rng.uniform(0.1, 0.16)
     return texture + inside * (local + contrast * (texture - local) + shift - texture)
 
 
@@ -57,7 +57,7 @@ def _smear(texture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     steps = np.linspace(-0.6 * long, 0.6 * long, round(1.2 * long))
     shifts = [(step * np.sin(angle), step * np.cos(angle)) for step in steps]
     blurred = np.mean([ndimage.shift(texture, shift, order=1, mode="reflect") for shift in shifts], axis=0)
-    return texture + inside * (blurred + rng.uniform(0.15, 0.25) - texture)
+    return texture + inside * (blurred - texture)
 
 
 #: Each takes a grey crop (H, W) in [0, 1] and a random generator, and returns the changed crop.
