@@ -21,14 +21,14 @@ ROOT = Path(__file__).parent.parent
 ORDER = (
     "colours definitions validation "
     "backbone feature_map neighbourhood aggregation patch_set memory_bank nearest_neighbours coreset "
-    "anomaly_score anomaly_map metrics conventions patchcore drawn_defects photograph_files datasets figures checks "
+    "anomaly_score anomaly_map metrics conventions patchcore drawn_defects photograph_files datasets figures checks demo doctor "
     "__init__ explorers __main__"
 ).split()
 # Of the package, these import at most the modules named.
 ONLY = {"colours": (), "definitions": (), "figures": ("colours", "validation")}
 # Of other packages, these are imported only by the modules named.
 OWNERS = {
-    "torchvision": ("backbone", "datasets", "photograph_files"),
+    "torchvision": ("backbone", "datasets", "photograph_files", "doctor"),
     "ipywidgets": ("explorers",),
     "anywidget": ("explorers",),
 }

@@ -1,0 +1,28 @@
+"""python -m patchcore_edu demo | doctor"""
+
+import argparse
+
+from patchcore_edu.backbone import BACKBONES
+from patchcore_edu.datasets import PhotoTextures
+from patchcore_edu.demo import demo
+from patchcore_edu.doctor import doctor
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; the exit code is 0 if all went well."""
+    parser = argparse.ArgumentParser("python -m patchcore_edu", description="See PatchCore work on a real photograph.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("demo", help="fit, predict, print the figures, save one picture")
+    run.add_argument("--category", default="brick", choices=PhotoTextures.categories)
+    run.add_argument("--backbone", default="efficientnet_lite0", choices=list(BACKBONES))
+    run.add_argument("--out", default="demo.png", help="where to save the picture (default: %(default)s)")
+    commands.add_parser("doctor", help="say whether this machine can run the course")
+    chosen = parser.parse_args(arguments)
+    if chosen.command == "doctor":
+        return doctor()
+    demo(chosen.category, chosen.backbone, chosen.out)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

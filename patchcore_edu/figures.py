@@ -1,0 +1,100 @@
+"""Drawing: arrays in, matplotlib Axes out. Knows nothing of PatchCore but its colours."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import ArrayLike
+
+from patchcore_edu import colours
+
+
+def grid(rows: int, columns: int, width: float = 2.3, height: float = 2.5) -> tuple[Figure, np.ndarray]:
+    """A figure of rows × columns axes, `width` × `height` inches each; axes is (rows, columns).
+
+    >>> figure, axes = grid(1, 3)
+    >>> axes.shape
+    (1, 3)
+    """
+    figure = Figure(figsize=(columns * width, rows * height), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def photograph(ax: Axes, image: ArrayLike, title: str = "") -> Axes:
+    """Show a photograph, (3, H, W) or (H, W), with values in [0, 1]."""
+    image = np.asarray(image)
+    if image.ndim == 3:
+        image = image.transpose(1, 2, 0)
+    ax.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    return _bare(ax, title)
+
+
+def heat(ax: Axes, values: ArrayLike, low: float, high: float, title: str = "", cmap: str = colours.MAP) -> Axes:
+    """Show a map (H, W) between `low` and `high`. The scale has no default: maps are compared on one scale."""
+    ax.imshow(np.asarray(values), cmap=cmap, vmin=low, vmax=high, interpolation="nearest")
+    return _bare(ax, title)
+
+
+def scale(figure: Figure, axes: Iterable[Axes], low: float, high: float, unit: str, cmap: str = colours.MAP) -> None:
+    """Draw the one scale that all of `axes` share, with its unit."""
+    figure.colorbar(ScalarMappable(Normalize(low, high), cmap), ax=list(axes), label=unit, shrink=0.85, pad=0.01)
+
+
+def outline(ax: Axes, mask: ArrayLike, colour: str = colours.ANOMALY) -> Axes:
+    """Draw the edge of a mask (H, W), bool, over a picture of the same size."""
+    mask = np.asarray(mask)
+    if mask.any():
+        ax.contour(mask, levels=[0.5], colors=[colour], linewidths=1.5)
+    return ax
+
+
+def frame(
+    ax: Axes,
+    top: float,
+    left: float,
+    height: float,
+    width: float,
+    colour: str = colours.QUERY,
+    label: str = "",
+    fill: bool = False,
+) -> Axes:
+    """Frame the pixels of rows top … top + height − 1 and columns left … left + width − 1."""
+    box = Rectangle((left - 0.5, top - 0.5), width, height, fill=fill, facecolor=colour, edgecolor=colour, lw=2)
+    if fill:
+        box.set_alpha(0.55)
+    ax.add_patch(box)
+    if label:
+        ax.text(left - 0.5, top - 2, label, color=colour, fontsize=10, fontweight="bold", va="bottom")
+    return ax
+
+
+def cell_grid(ax: Axes, rows: int, columns: int, stride: int, colour: str = "white") -> Axes:
+    """Draw the borders of the rows × columns cells of a feature map over its photograph; stride in pixels."""
+    for row in range(1, rows):
+        ax.axhline(row * stride - 0.5, color=colour, lw=0.4, alpha=0.7)
+    for column in range(1, columns):
+        ax.axvline(column * stride - 0.5, color=colour, lw=0.4, alpha=0.7)
+    return ax
+
+
+def numbers(ax: Axes, values: ArrayLike, form: str = "{:.1f}", size: int = 8) -> Axes:
+    """Write every value of a small map (h, w) into its cell, dark on light and light on dark."""
+    values = np.asarray(values)
+    image = ax.images[-1]
+    for row, column in np.ndindex(values.shape):
+        luminance = np.dot(image.cmap(image.norm(values[row, column]))[:3], (0.299, 0.587, 0.114))
+        colour = "black" if luminance > 0.5 else "white"
+        ax.text(column, row, form.format(values[row, column]), ha="center", va="center", color=colour, fontsize=size)
+    return ax
+
+
+def _bare(ax: Axes, title: str) -> Axes:
+    ax.set_xticks([])
+    ax.set_yticks([])
+    if title:
+        ax.set_title(title, fontsize=10)
+    return ax
