@@ -54,8 +54,14 @@ def aggregate(
     r = radius(p, phi_j.shape[-2:])
     if one_of("pooling", pooling, POOLINGS) == "flattened":
         return _flattened(phi_j, p, whole_number("dim", dim))
+    width = 2 * r + 1  # an even p reaches as far as p + 1
+    if border == "valid" and width > min(phi_j.shape[-2:]):
+        raise ValueError(
+            f"p was {p}; with border='valid' the {width} × {width} cells of N_p must fit into the map, "
+            f"which has {phi_j.shape[-2]} × {phi_j.shape[-1]}"
+        )
     padding = 0 if border == "valid" else r
-    return avg_pool2d(phi_j, 2 * r + 1, stride=1, padding=padding, count_include_pad=border == "zero")
+    return avg_pool2d(phi_j, width, stride=1, padding=padding, count_include_pad=border == "zero")
 
 
 def _flattened(phi_j: torch.Tensor, p: int, dim: int) -> torch.Tensor:
