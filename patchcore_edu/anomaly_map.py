@@ -1,5 +1,7 @@
 """§3.3: the anomaly map, patch distances put back in their places and brought to the size of the image."""
 
+from collections.abc import Sequence
+
 import torch
 from scipy.ndimage import gaussian_filter
 from torch.nn.functional import interpolate
@@ -44,8 +46,10 @@ def anomaly_map(
     "reflect" is the authors' code.
     """
     real_tensor("distance", distance, "(n, h', w')")
-    height, width = (size, size) if isinstance(size, int) else size
-    size = whole_number("size", height), whole_number("size", width)
+    size = tuple(size) if isinstance(size, Sequence) else (size, size)
+    if len(size) != 2:
+        raise ValueError(f"size was {size!r}; it must be (H, W), or one number for a square")
+    size = tuple(whole_number("size", pixels) for pixels in size)
     one_of("edge", edge, EDGES)
     real_number("sigma", sigma, 0)
     centres = None if one_of("upsampling", upsampling, UPSAMPLINGS) == "nearest" else False
