@@ -33,6 +33,8 @@ def auroc(score: torch.Tensor, anomalous: torch.Tensor) -> float:
         raise ValueError(
             f"score had shape {tuple(score.shape)} and anomalous {tuple(anomalous.shape)}; they must match"
         )
+    if not score.isfinite().all():
+        raise ValueError("score held NaN or infinite values; all scores must be finite")
     if anomalous.all() or not anomalous.any():
         raise ValueError("anomalous held one kind only; AUROC needs normal and anomalous ones")
     return float(roc_auc_score(anomalous.flatten().numpy(), score.flatten().numpy(force=True)))
@@ -65,6 +67,7 @@ def pro(maps: torch.Tensor, masks: torch.Tensor, limit: float = 0.3) -> float:
     Source: §4.1; the limit of 0.3 is that of the MVTec AD evaluation.
     """
     real_tensor("maps", maps, "(n, H, W)")
+    masks = torch.as_tensor(masks, dtype=torch.bool)
     if maps.shape != masks.shape:
         raise ValueError(f"maps had shape {tuple(maps.shape)} and masks {tuple(masks.shape)}; they must match")
     if masks.all() or not masks.any():
@@ -87,6 +90,6 @@ def pro(maps: torch.Tensor, masks: torch.Tensor, limit: float = 0.3) -> float:
     inside = int((x <= limit).sum())
     if inside < len(x):  # the curve crosses the limit between two points
         slope = (y[inside] - y[inside - 1]) / (x[inside] - x[inside - 1])
-        x = torch.cat([x[:inside], torch.tensor([limit])])
+        x = torch.cat([x[:inside], torch.tensor([limit], dtype=x.dtype)])
         y = torch.cat([y[:inside], y[inside - 1 : inside] + slope * (limit - x[inside - 1])])
     return float(torch.trapezoid(y, x) / limit)
