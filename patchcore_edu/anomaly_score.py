@@ -63,6 +63,9 @@ def reweighting_factor(patches: torch.Tensor, nearest: torch.Tensor, vectors: to
     Source: §3.3, eq. (7). The paper does not give b; 9 is anomalib's.
     """
     real_tensor("patches", patches, "(n, d)")
+    real_tensor("vectors", vectors, "(N, d)")
+    if patches.shape[1] != vectors.shape[1]:
+        raise ValueError(f"patches had {patches.shape[1]} dimensions; they must have the vectors' {vectors.shape[1]}")
     b = min(whole_number("b", b), len(vectors))
     if b == 1:
         return torch.ones(len(patches), dtype=patches.dtype)
