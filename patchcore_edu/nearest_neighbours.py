@@ -1,10 +1,12 @@
 """‖m − n‖₂: the nearest members of a set of vectors, searched exactly, in blocks of bounded memory."""
 
+from collections.abc import Iterator
+
 import torch
 
 from patchcore_edu.validation import real_tensor, whole_number
 
-BLOCK_MIB = 32  # a block of distances; a second one of the same size holds the vectors it is made from
+TILE, STEP = 4096, 512  # vectors and queries of one block: its distances, 8 MiB, then stay in a processor's cache
 
 
 def nearest_neighbours(queries: torch.Tensor, vectors: torch.Tensor, k: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
@@ -20,10 +22,10 @@ def nearest_neighbours(queries: torch.Tensor, vectors: torch.Tensor, k: int = 1)
 
     Returns:
         distance (q, k), in the unit of the features, and index (q, k), row numbers of `vectors`. Besides the
-        result, at most about 2 × 32 MiB (`BLOCK_MIB`) are used, however large q and N are.
+        result, some 20 · d KiB and 8 MiB are used, however large q and N are.
 
     Raises:
-        ValueError: for another rank, different d, NaN, or k outside 1 … N.
+        ValueError: for another rank, different d or dtype, NaN, or k outside 1 … N.
 
     Example:
         >>> vectors = torch.tensor([[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]])
@@ -37,45 +39,60 @@ def nearest_neighbours(queries: torch.Tensor, vectors: torch.Tensor, k: int = 1)
     real_tensor("vectors", vectors, "(N, d)")
     if queries.shape[1] != vectors.shape[1]:
         raise ValueError(f"queries had {queries.shape[1]} dimensions; they must have the vectors' {vectors.shape[1]}")
+    if queries.dtype != vectors.dtype:
+        raise ValueError(f"queries had dtype {queries.dtype}; they must have the vectors' {vectors.dtype}")
     whole_number("k", k, at_most=len(vectors))
     shift = centre(vectors)
     best = torch.full((len(queries), k), torch.inf, dtype=queries.dtype)
     index = torch.zeros((len(queries), k), dtype=torch.int64)
-    tile = max(k, BLOCK_MIB * 2**18 // vectors.shape[1])
-    for first in range(0, len(vectors), tile):
-        members = vectors[first : first + tile] - shift
-        norms = members.square().sum(1)
-        step = max(1, min(512, BLOCK_MIB * 2**18 // len(members)))
-        for start in range(0, len(queries), step):
-            rows = slice(start, start + step)
-            # ‖q‖² is the same for all members, so the ranking does without it.
-            squared = torch.addmm(norms, queries[rows] - shift, members.T, alpha=-2)
-            _keep_nearest(best[rows], index[rows], squared, first)
+    for first in range(0, len(vectors), TILE):
+        for rows, ranking in ranking_blocks(queries, vectors[first : first + TILE], shift, STEP):
+            _keep_nearest(best[rows], index[rows], ranking, first)
     return _exact(queries, vectors, index)
 
 
 def centre(vectors: torch.Tensor) -> torch.Tensor:
-    """(d,) about the mean of the vectors: subtracted first, it keeps ‖q‖² − 2 q·v + ‖v‖² from cancelling.
+    """(d,) the median of some thousand rows: subtracted first, it keeps ‖v‖² − 2 q·v from cancelling.
 
-    It is a whole multiple of a power of two of about the vectors' spread. What floating point held exactly stays
-    exact after the shift, so that equal distances stay equal.
+    Every entry is one that occurs. So what floating point held exactly, such as whole numbers, stays exact after
+    the shift, and equal distances stay equal.
 
     >>> centre(torch.tensor([[100.0, 7.0], [101.0, 7.0], [103.0, 7.0]]))
-    tensor([101.5000,   7.0000])
+    tensor([101.,   7.])
     """
-    mean = vectors.mean(0)
-    _, exponent = torch.frexp(vectors.var(0, correction=0).mean().sqrt())
-    unit = torch.ldexp(torch.ones_like(mean[0]), exponent - 1)
-    return (mean / unit).round() * unit
+    return vectors[:: 1 + len(vectors) // 1000].median(0).values
 
 
-def _keep_nearest(best: torch.Tensor, index: torch.Tensor, squared: torch.Tensor, first: int) -> None:
+def ranking_blocks(
+    queries: torch.Tensor, vectors: torch.Tensor, shift: torch.Tensor, step: int
+) -> Iterator[tuple[slice, torch.Tensor]]:
+    """For every `step` queries, their row numbers and ‖v‖² − 2 q·v for all vectors, both counted from `shift`.
+
+    It ranks the vectors as ‖q − v‖² does, which is larger by ‖q‖². It is one matrix product, [q, 1] · [−2v, ‖v‖²].
+    The next block overwrites it.
+
+    >>> [(rows, ranking)] = ranking_blocks(torch.tensor([[3.0]]), torch.tensor([[1.0], [4.0]]), torch.zeros(1), 8)
+    >>> rows, ranking
+    (slice(0, 8, None), tensor([[-5., -8.]]))
+    """
+    members = vectors - shift
+    right = torch.cat([-2 * members, members.square().sum(1, keepdim=True)], dim=1).T
+    left = torch.ones(step, right.shape[0], dtype=queries.dtype)
+    ranking = torch.empty(step, right.shape[1], dtype=queries.dtype)
+    for start in range(0, len(queries), step):
+        rows = slice(start, start + step)
+        n = len(queries[rows])
+        torch.sub(queries[rows], shift, out=left[:n, :-1])
+        yield rows, torch.mm(left[:n], right, out=ranking[:n])
+
+
+def _keep_nearest(best: torch.Tensor, index: torch.Tensor, ranking: torch.Tensor, first: int) -> None:
     k = best.shape[1]
     if k == 1:
-        near, row = squared.min(1, keepdim=True)
+        row = torch.from_numpy(ranking.numpy().argmin(1))[:, None]  # several times as fast as torch's
     else:
-        near, row = squared.topk(min(k, squared.shape[1]), largest=False)
-    both = torch.cat([best, near], dim=1)
+        row = ranking.topk(min(k, ranking.shape[1]), largest=False).indices
+    both = torch.cat([best, ranking.gather(1, row)], dim=1)
     order = both.topk(k, largest=False).indices
     best.copy_(both.gather(1, order))
     index.copy_(torch.cat([index, row + first], dim=1).gather(1, order))
@@ -83,7 +100,7 @@ def _keep_nearest(best: torch.Tensor, index: torch.Tensor, squared: torch.Tensor
 
 def _exact(queries: torch.Tensor, vectors: torch.Tensor, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     distance = torch.empty(index.shape, dtype=queries.dtype)
-    step = max(1, BLOCK_MIB * 2**18 // (index.shape[1] * vectors.shape[1]))
+    step = max(1, TILE // index.shape[1])
     for start in range(0, len(queries), step):
         rows = slice(start, start + step)
         distance[rows] = (vectors[index[rows]] - queries[rows, None]).square_().sum(2).sqrt_()
