@@ -107,7 +107,7 @@ def _pick(x: torch.Tensor, norms: torch.Tensor, nearest: torch.Tensor, at_most: 
     candidates = x[rows]
     mutual = torch.addmm(norms[rows], candidates, candidates.T, alpha=-2).add_(norms[rows, None]).clamp_(min=0).numpy()
     picks = []
-    while len(picks) < at_most and (i := far.argmax()) is not None and far[i] > bound:
+    while len(picks) < at_most and far[i := far.argmax()] > bound:
         picks.append(i)
         np.minimum(far, mutual[i], out=far)
         far[i] = -np.inf
@@ -136,7 +136,8 @@ def random_projection(
             distortion of 0.9, as anomalib does: some 250 to 350, whatever d is.
         seed: of the random matrix.
         kind: "gaussian" draws every weight from N(0, 1/d*); "linear" from an untrained linear layer, uniform in
-            ±1/√d (the authors' code); "sparse" sets most weights to zero (anomalib, through scikit-learn).
+            ±1/√d (the authors' code), which multiplies all distances by about √(d*/3d) and so leaves the choice
+            alone; "sparse" sets most weights to zero (anomalib, through scikit-learn).
 
     Returns:
         (N, d*), of the vectors' dtype.
@@ -151,7 +152,9 @@ def random_projection(
     Source: §3.2, Algorithm 1. The paper does not give d*; 128 is the authors' code.
     """
     real_tensor("vectors", vectors, "(N, d)")
-    dim = int(johnson_lindenstrauss_min_dim(len(vectors), eps=0.9)) if dim is None else whole_number("dim", dim)
+    if dim is None:
+        dim = max(1, int(johnson_lindenstrauss_min_dim(len(vectors), eps=0.9)))  # for a single row the bound is 0
+    whole_number("dim", dim)
     d = vectors.shape[1]
     generator = torch.Generator().manual_seed(seed)
     if one_of("kind", kind, PROJECTIONS) == "gaussian":
