@@ -82,7 +82,7 @@ class Backbone(nn.Module):
 def check_levels(levels: Iterable[int]) -> tuple[int, ...]:
     """The levels in rising order, or a ValueError if there is none, one twice, or one outside 1 to 4."""
     levels = tuple(levels) if isinstance(levels, Iterable) and not isinstance(levels, str) else (levels,)
-    if not levels or len(set(levels)) < len(levels) or any(j not in (1, 2, 3, 4) for j in levels):
+    if not levels or any(j not in (1, 2, 3, 4) for j in levels) or len(set(levels)) < len(levels):
         raise ValueError(f"levels was {levels!r}; it must name different levels out of 1, 2, 3, 4")
     return tuple(sorted(levels))
 
