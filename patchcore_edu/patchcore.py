@@ -14,7 +14,7 @@ from patchcore_edu.coreset import greedy_coreset, random_projection
 from patchcore_edu.feature_map import feature_maps
 from patchcore_edu.memory_bank import MemoryBank, memory_bank
 from patchcore_edu.patch_set import patch_set
-from patchcore_edu.validation import real_number, whole_number
+from patchcore_edu.validation import real_number, real_tensor, whole_number
 
 BATCH = 16
 
@@ -125,8 +125,6 @@ class PatchCore:
         if self.bank is None:
             raise ValueError("bank was None; call fit before predict")
         parts = [self._predict(batch) for batch in _batches(images, "predict")]
-        if not parts:
-            raise ValueError("images held no image; predict needs at least one")
         return Prediction(*(torch.cat(field) for field in zip(*parts, strict=True)))
 
     def patches(self, images: torch.Tensor) -> torch.Tensor:
@@ -144,6 +142,10 @@ class PatchCore:
     def _predict(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         c, vectors = self.conventions, self.bank.vectors
         patches = self.patches(images)
+        if patches.shape[3] != vectors.shape[1]:
+            raise ValueError(
+                f"bank held vectors of {vectors.shape[1]} dimensions; patches of this model have {patches.shape[3]}"
+            )
         distance, nearest = patch_neighbours(patches, vectors)
         if c.squared:
             distance = distance.square()
@@ -152,23 +154,33 @@ class PatchCore:
 
 
 def _batches(images: torch.Tensor | Iterable, doing: str) -> Iterator[torch.Tensor]:
-    """Batches (n, 3, H, W) from a tensor, a data set of samples, or an iterable of batches."""
-    if isinstance(images, torch.Tensor):
-        if images.ndim != 4:
-            raise ValueError(f"images had shape {tuple(images.shape)}; it must be (n, 3, H, W)")
-        images = images.split(BATCH)
+    """Batches (n, 3, H, W) from a tensor, a data set of samples, or an iterable of batches, in their order.
+
+    The network's last digits may depend on how many images it sees at once. So batches always have `BATCH` images,
+    and the same images give the same bank however they arrive.
+    """
+    if isinstance(images, torch.Tensor) and images.ndim != 4:
+        raise ValueError(f"images had shape {tuple(images.shape)}; it must be (n, 3, H, W)")
     if not isinstance(images, Iterable) and not hasattr(images, "__getitem__"):
         raise ValueError(f"images was of type {type(images).__name__}; it must be a tensor, a data set or batches")
-    single = []
+    waiting, shape = [], None
     total = len(images) if hasattr(images, "__len__") else None
     for item in tqdm(images, desc=doing, total=total, delay=1):
-        image = getattr(item, "image", item)
-        if isinstance(image, torch.Tensor) and image.ndim == 3:
-            single.append(image)
-            if len(single) == BATCH:
-                yield torch.stack(single)
-                single = []
-        else:
-            yield image
-    if single:
-        yield torch.stack(single)
+        batch = getattr(item, "image", item)
+        if isinstance(batch, torch.Tensor) and batch.ndim == 3:
+            batch = batch[None]
+        real_tensor("images", batch, "(n, 3, H, W)")
+        shape = shape or batch.shape[1:]
+        if batch.shape[1:] != shape:
+            raise ValueError(
+                f"images held images of shapes {tuple(shape)} and {tuple(batch.shape[1:])}; all must have one shape"
+            )
+        for image in batch:
+            waiting.append(image)
+            if len(waiting) == BATCH:
+                yield torch.stack(waiting)
+                waiting = []
+    if waiting:
+        yield torch.stack(waiting)
+    if shape is None:
+        raise ValueError(f"images held no image; {doing} needs at least one")
