@@ -1,6 +1,7 @@
 """Clear errors for bad input: each names the argument, what it was, and what it may be."""
 
 from collections.abc import Iterable
+from math import inf
 from numbers import Integral, Real
 
 import torch
@@ -22,18 +23,16 @@ def whole_number(name: str, value: object, at_least: int = 1, at_most: int | Non
     return int(value)
 
 
-def real_number(
-    name: str, value: object, at_least: float, at_most: float = float("inf"), open_below: bool = False
-) -> float:
-    """Return `value` as a float, or raise if it lies outside [at_least, at_most].
+def real_number(name: str, value: object, at_least: float, at_most: float = inf, open_below: bool = False) -> float:
+    """Return `value` as a float, or raise if it lies outside [at_least, at_most] or is infinite.
 
     >>> real_number("ratio", 2, 0, 1, open_below=True)
     Traceback (most recent call last):
     ValueError: ratio was 2; it must be a number in (0, 1]
     """
-    good = isinstance(value, Real) and not isinstance(value, bool) and at_least <= value <= at_most
+    good = isinstance(value, Real) and not isinstance(value, bool) and at_least <= value <= at_most and value < inf
     if not good or (open_below and value == at_least):
-        left, right = "(" if open_below else "[", ")" if at_most == float("inf") else "]"
+        left, right = "(" if open_below else "[", ")" if at_most == inf else "]"
         raise ValueError(f"{name} was {value!r}; it must be a number in {left}{at_least:g}, {at_most:g}{right}")
     return float(value)
 
