@@ -1,11 +1,22 @@
-"""Settings that every test shares."""
+"""Settings and fixtures that every test shares."""
 
 import os
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+from patchcore_edu import load_backbone
+from hypothesis import settings
+
+from patchcore_edu import load_backbone
+
 # The continuous integration sets this, so that there no test can drop out unnoticed.
 REQUIRE_ALL = os.environ.get("PATCHCORE_EDU_REQUIRE_ALL") == "1"
+
+# Derandomised: the same examples in every run, so that a failure can be had again.
+settings.register_profile("suite", deadline=None, max_examples=60, derandomize=True)
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +28,29 @@ def require():
             (pytest.fail if REQUIRE_ALL else pytest.skip)(f"{what} not found")
 
     return require
+
+
+@pytest.fixture(scope="session")
+def backbone():
+    """The bundled network with its trained weights."""
+    return load_backbone("efficientnet_lite0")
+
+
+@pytest.fixture
+def peak(require):
+    """`with peak() as mib`: afterwards `mib[0]` is by how many MiB the process grew at most within the block."""
+    reset, status = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+    require(os.access(reset, os.W_OK), "/proc/self/clear_refs (Linux)")
+
+    def high_water_mark() -> float:
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024
+
+    @contextmanager
+    def peak():
+        mib = []
+        reset.write_text("5")  # forget the highest use so far
+        before = high_water_mark()
+        yield mib
+        mib.append(high_water_mark() - before)
+
+    return peak
