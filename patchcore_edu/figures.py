@@ -1,6 +1,7 @@
 """Drawing: arrays in, matplotlib Axes out. Knows nothing of PatchCore but its colours."""
 
 from collections.abc import Iterable
+from io import BytesIO
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -22,6 +23,24 @@ def grid(rows: int, columns: int, width: float = 2.3, height: float = 2.5) -> tu
     """
     figure = Figure(figsize=(columns * width, rows * height), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+class described:
+    """A figure with a text that says what it shows; the last line of a notebook cell displays both.
+
+    >>> figure, axes = grid(1, 1)
+    >>> data, metadata = described(figure, "an empty square")._repr_mimebundle_()
+    >>> data["text/plain"], metadata
+    ('an empty square', {'image/png': {'alt': 'an empty square'}})
+    """
+
+    def __init__(self, figure: Figure, alt: str):
+        self.figure, self.alt = figure, alt
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
+        png = BytesIO()
+        self.figure.savefig(png, dpi=100, bbox_inches="tight")
+        return {"image/png": png.getvalue(), "text/plain": self.alt}, {"image/png": {"alt": self.alt}}
 
 
 def photograph(ax: Axes, image: ArrayLike, title: str = "") -> Axes:
@@ -68,7 +87,17 @@ def frame(
         box.set_alpha(0.55)
     ax.add_patch(box)
     if label:
-        ax.text(left - 0.5, top - 2, label, color=colour, fontsize=10, fontweight="bold", va="bottom")
+        background = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1}
+        ax.annotate(
+            label,
+            (left - 0.5, top - 0.5),
+            xytext=(0, 4),
+            textcoords="offset points",
+            color=colour,
+            fontsize=10,
+            fontweight="bold",
+            bbox=background,
+        )
     return ax
 
 
