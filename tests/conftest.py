@@ -5,8 +5,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-
-from patchcore_edu import load_backbone
 from hypothesis import settings
 
 from patchcore_edu import load_backbone
