@@ -5,13 +5,13 @@ import torch
 from sklearn.random_projection import johnson_lindenstrauss_min_dim
 from tqdm.auto import tqdm
 
-from patchcore_edu.nearest_neighbours import centre, nearest_neighbours
+from patchcore_edu.nearest_neighbours import nearest_neighbours, ranking_blocks
 from patchcore_edu.validation import one_of, real_number, real_tensor, whole_number
 
 PROJECTIONS = ("gaussian", "linear", "sparse")
 STARTS = ("random", "random, dropped", "mean of ten")
 CANDIDATES = 1024
-BLOCK_MIB = 8
+BLOCK_MIB = 2  # the rows and distances of one block: they then stay in a processor's cache
 
 
 def greedy_coreset(
@@ -47,8 +47,8 @@ def greedy_coreset(
             minimum (the authors' code).
 
     Returns:
-        (l,) int64, row numbers in the order chosen, each once. Equal distances go to the lowest row. Besides a
-        centred copy of `vectors`, a few times 8 MiB (`BLOCK_MIB`) are used.
+        (l,) int64, row numbers in the order chosen, each once. Equal distances go to the lowest row. Besides
+        `vectors`, some 20 MiB and 8 bytes a row are used.
 
     Raises:
         ValueError: for a ratio outside (0, 1], a size outside 1 … N, both or neither, an unknown start.
@@ -63,14 +63,12 @@ def greedy_coreset(
     """
     real_tensor("vectors", vectors, "(N, d)")
     size = _coreset_size(len(vectors), ratio, size)
-    x = vectors - centre(vectors)
-    norms = x.square().sum(1)
-    chosen, nearest = _start(x, norms, one_of("start", start, STARTS), seed)
+    chosen, nearest = _start(vectors, one_of("start", start, STARTS), seed)
     with tqdm(total=size, initial=len(chosen), desc="coreset", unit="row", delay=1) as bar:
         while len(chosen) < size:
-            picks = _pick(x, norms, nearest, size - len(chosen))
+            picks = _pick(vectors, nearest, size - len(chosen))
             chosen += picks
-            _cover(x, norms, nearest, picks)
+            _cover(vectors, nearest, picks)
             bar.update(len(picks))
     return torch.tensor(chosen)
 
@@ -83,29 +81,31 @@ def _coreset_size(n: int, ratio: float | None, size: int | None) -> int:
     return max(1, int(real_number("ratio", ratio, 0, 1, open_below=True) * n))
 
 
-def _start(x: torch.Tensor, norms: torch.Tensor, start: str, seed: int) -> tuple[list[int], torch.Tensor]:
+def _start(vectors: torch.Tensor, start: str, seed: int) -> tuple[list[int], torch.Tensor]:
     """The first picks, and for every row the squared distance that its minimum begins with."""
-    rows = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
+    rows = torch.randperm(len(vectors), generator=torch.Generator().manual_seed(seed))
     if start == "mean of ten":
-        return [], torch.cdist(x, x[rows[:10]]).mean(1).square()
+        distance = torch.cdist(vectors, vectors[rows[:10]], compute_mode="donot_use_mm_for_euclid_dist")
+        return [], distance.mean(1).square()
     first = [int(rows[0])]
-    nearest = torch.full((len(x),), torch.inf, dtype=x.dtype)
-    _cover(x, norms, nearest, first)
+    nearest = torch.full((len(vectors),), torch.inf, dtype=vectors.dtype)
+    _cover(vectors, nearest, first)
     if start == "random":
         return first, nearest
     nearest[first] = 0
     return [], nearest
 
 
-def _pick(x: torch.Tensor, norms: torch.Tensor, nearest: torch.Tensor, at_most: int) -> list[int]:
+def _pick(vectors: torch.Tensor, nearest: torch.Tensor, at_most: int) -> list[int]:
     """As many picks of Algorithm 1 as are certain without reading all rows again; at least one."""
-    rows = nearest.topk(min(CANDIDATES, len(x))).indices.sort().values  # in row order, so that ties go to the lowest
+    # The candidates stand in row order, so that ties go to the lowest row.
+    rows = nearest.topk(min(CANDIDATES, len(vectors))).indices.sort().values
     far = nearest[rows].numpy()
-    bound = far.min() if len(rows) < len(x) else -np.inf
+    bound = far.min() if len(rows) < len(vectors) else -np.inf
     if far.max() == bound:  # more rows tie for the farthest than there are candidates
         return [int((nearest == nearest.max()).nonzero()[0])]
-    candidates = x[rows]
-    mutual = torch.addmm(norms[rows], candidates, candidates.T, alpha=-2).add_(norms[rows, None]).clamp_(min=0).numpy()
+    [(_, q, ranking)] = ranking_blocks(vectors[rows], vectors[rows], step=len(rows))
+    mutual = ranking.add_(q.square().sum(1, keepdim=True)).clamp_(min=0).numpy()
     picks = []
     while len(picks) < at_most and far[i := far.argmax()] > bound:
         picks.append(i)
@@ -114,13 +114,11 @@ def _pick(x: torch.Tensor, norms: torch.Tensor, nearest: torch.Tensor, at_most: 
     return rows[picks].tolist()
 
 
-def _cover(x: torch.Tensor, norms: torch.Tensor, nearest: torch.Tensor, picks: list[int]) -> None:
+def _cover(vectors: torch.Tensor, nearest: torch.Tensor, picks: list[int]) -> None:
     """Lower every row's squared distance to its nearest pick, in place; picked rows leave the race at −∞."""
-    members, member_norms = x[picks].T, norms[picks]
-    step = max(1, BLOCK_MIB * 2**18 // len(picks))
-    for start in range(0, len(x), step):
-        rows = slice(start, start + step)
-        squared = torch.addmm(member_norms, x[rows], members, alpha=-2).amin(1).add_(norms[rows]).clamp_(min=0)
+    step = max(1, BLOCK_MIB * 2**18 // (vectors.shape[1] + len(picks)))
+    for rows, q, ranking in ranking_blocks(vectors, vectors[picks], step):
+        squared = ranking.amin(1).add_(q.square().sum(1)).clamp_(min=0)
         torch.minimum(nearest[rows], squared, out=nearest[rows])
     nearest[picks] = -torch.inf
 

@@ -22,7 +22,7 @@ def nearest_neighbours(queries: torch.Tensor, vectors: torch.Tensor, k: int = 1)
 
     Returns:
         distance (q, k), in the unit of the features, and index (q, k), row numbers of `vectors`. Besides the
-        result, some 20 · d KiB and 8 MiB are used, however large q and N are.
+        result, some 50 · d KiB and 8 MiB are used, however large q and N are.
 
     Raises:
         ValueError: for another rank, different d or dtype, NaN, or k outside 1 … N.
@@ -42,48 +42,50 @@ def nearest_neighbours(queries: torch.Tensor, vectors: torch.Tensor, k: int = 1)
     if queries.dtype != vectors.dtype:
         raise ValueError(f"queries had dtype {queries.dtype}; they must have the vectors' {vectors.dtype}")
     whole_number("k", k, at_most=len(vectors))
-    shift = centre(vectors)
     best = torch.full((len(queries), k), torch.inf, dtype=queries.dtype)
     index = torch.zeros((len(queries), k), dtype=torch.int64)
     for first in range(0, len(vectors), TILE):
-        for rows, ranking in ranking_blocks(queries, vectors[first : first + TILE], shift, STEP):
+        for rows, _, ranking in ranking_blocks(queries, vectors[first : first + TILE], STEP):
             _keep_nearest(best[rows], index[rows], ranking, first)
     return _exact(queries, vectors, index)
 
 
-def centre(vectors: torch.Tensor) -> torch.Tensor:
-    """(d,) the median of some thousand rows: subtracted first, it keeps ‖v‖² − 2 q·v from cancelling.
+@torch.no_grad()
+def ranking_blocks(
+    queries: torch.Tensor, vectors: torch.Tensor, step: int
+) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
+    """‖v‖² − 2 q·v for all vectors v, which ranks them as ‖q − v‖² does: that is larger by ‖q‖².
 
-    Every entry is one that occurs. So what floating point held exactly, such as whole numbers, stays exact after
-    the shift, and equal distances stay equal.
+    Yields, for every `step` queries, their row numbers, the queries q and the (step, N) ranking. Queries and
+    vectors are counted from a common centre, which keeps the difference from cancelling. The ranking is one matrix
+    product, [q, 1] · [−2v, ‖v‖²]. The next block overwrites the last one.
+
+    >>> [(rows, q, ranking)] = ranking_blocks(torch.tensor([[3.0]]), torch.tensor([[1.0], [4.0]]), step=8)
+    >>> ranking + q.square()
+    tensor([[4., 1.]])
+    """
+    shift = centre(vectors)
+    v = vectors - shift
+    right = torch.cat([-2 * v, v.square().sum(1, keepdim=True)], dim=1).T
+    left = torch.ones(step, right.shape[0], dtype=queries.dtype)
+    ranking = torch.empty(step, right.shape[1], dtype=queries.dtype)
+    for start in range(0, len(queries), step):
+        rows = slice(start, min(start + step, len(queries)))
+        n = rows.stop - start
+        q = torch.sub(queries[rows], shift, out=left[:n, :-1])
+        yield rows, q, torch.mm(left[:n], right, out=ranking[:n])
+
+
+def centre(vectors: torch.Tensor) -> torch.Tensor:
+    """(d,) the median of a hundred rows or so: some place amid the vectors.
+
+    Every entry is one that occurs. So differences from it are exact wherever floating point can hold them, as for
+    whole numbers, and equal distances stay equal.
 
     >>> centre(torch.tensor([[100.0, 7.0], [101.0, 7.0], [103.0, 7.0]]))
     tensor([101.,   7.])
     """
-    return vectors[:: 1 + len(vectors) // 1000].median(0).values
-
-
-def ranking_blocks(
-    queries: torch.Tensor, vectors: torch.Tensor, shift: torch.Tensor, step: int
-) -> Iterator[tuple[slice, torch.Tensor]]:
-    """For every `step` queries, their row numbers and ‖v‖² − 2 q·v for all vectors, both counted from `shift`.
-
-    It ranks the vectors as ‖q − v‖² does, which is larger by ‖q‖². It is one matrix product, [q, 1] · [−2v, ‖v‖²].
-    The next block overwrites it.
-
-    >>> [(rows, ranking)] = ranking_blocks(torch.tensor([[3.0]]), torch.tensor([[1.0], [4.0]]), torch.zeros(1), 8)
-    >>> rows, ranking
-    (slice(0, 8, None), tensor([[-5., -8.]]))
-    """
-    members = vectors - shift
-    right = torch.cat([-2 * members, members.square().sum(1, keepdim=True)], dim=1).T
-    left = torch.ones(step, right.shape[0], dtype=queries.dtype)
-    ranking = torch.empty(step, right.shape[1], dtype=queries.dtype)
-    for start in range(0, len(queries), step):
-        rows = slice(start, start + step)
-        n = len(queries[rows])
-        torch.sub(queries[rows], shift, out=left[:n, :-1])
-        yield rows, torch.mm(left[:n], right, out=ranking[:n])
+    return vectors[:: 1 + len(vectors) // 100].median(0).values
 
 
 def _keep_nearest(best: torch.Tensor, index: torch.Tensor, ranking: torch.Tensor, first: int) -> None:

@@ -65,8 +65,8 @@ def real_tensor(name: str, value: object, shape: str) -> torch.Tensor:
     if value.ndim != len(shape.split(",")) or not value.is_floating_point() or 0 in value.shape:
         dtype = str(value.dtype).removeprefix("torch.")
         raise ValueError(f"{name} was a tensor of shape {tuple(value.shape)} and dtype {dtype}; {wanted}")
-    # A sum is NaN or infinite as soon as one entry is, and needs no tensor of flags.
-    if not torch.isfinite(value.sum(dtype=torch.float64)):
+    # A sum is NaN or infinite as soon as one entry is, and needs no tensor of flags. Huge numbers may overflow it.
+    if not torch.isfinite(value.sum()) and not torch.isfinite(value).all():
         raise ValueError(f"{name} holds NaN or infinite values; all its values must be finite")
     return value
 

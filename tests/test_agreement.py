@@ -93,7 +93,8 @@ def test_anomalib_measures_patches_alike(anomalib, backbone, photographs):
     distance, row = theirs.nearest_neighbors(patches.flatten(0, 2), n_neighbors=1)
     prediction = ours.predict(photographs[1])
     torch.testing.assert_close(prediction.patch_distance.flatten(), distance, **close)
-    assert torch.equal(prediction.nearest.flatten(), row)
+    # They answer with rounded distances, and may exchange neighbours that are closer than that.
+    assert (prediction.nearest.flatten() == row).double().mean() > 0.999
 
 
 @pytest.mark.parametrize(
@@ -151,7 +152,6 @@ def test_faiss_finds_the_same_neighbours(require, backbone, photographs, k):
     squared, row = index.search(queries.numpy(), k)
     distance, ours = nearest_neighbours(queries, vectors, k)
     torch.testing.assert_close(distance, torch.from_numpy(squared).sqrt(), rtol=1e-4, atol=1e-4)
-    # faiss answers with its rounded distances, and may exchange neighbours that are closer than that.
     assert (ours.numpy() == row).mean() > 0.999
 
 
