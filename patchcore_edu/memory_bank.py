@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -33,11 +32,12 @@ class MemoryBank:
     def __post_init__(self):
         real_tensor("vectors", self.vectors, "(N, d)")
         n = len(self.vectors)
-        if self.image.shape != (n,) or self.position.shape != (n, 2):
-            raise ValueError(
-                f"image had shape {tuple(self.image.shape)} and position {tuple(self.position.shape)}; for {n} "
-                f"vectors they must be ({n},) and ({n}, 2)"
-            )
+        for name, numbers, shape in (("image", self.image, (n,)), ("position", self.position, (n, 2))):
+            if numbers.shape != shape or numbers.dtype != torch.int64:
+                raise ValueError(
+                    f"{name} had shape {tuple(numbers.shape)} and dtype {numbers.dtype}; "
+                    f"for {n} vectors it must have shape {shape} and dtype torch.int64"
+                )
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -64,7 +64,16 @@ class MemoryBank:
                 return cls(*(torch.from_numpy(arrays[name]) for name in ("vectors", "image", "position")))
         except FileNotFoundError:
             raise
-        except (OSError, EOFError, BadZipFile, KeyError, ValueError, TypeError, AttributeError) as error:
+        except (
+            OSError,
+            EOFError,
+            BadZipFile,
+            LookupError,
+            ValueError,
+            TypeError,
+            AttributeError,
+            RuntimeError,
+        ) as error:
             raise ValueError(f"path was {str(path)!r}, which is no complete saved memory bank: {error}") from error
 
 
