@@ -64,16 +64,7 @@ class MemoryBank:
                 return cls(*(torch.from_numpy(arrays[name]) for name in ("vectors", "image", "position")))
         except FileNotFoundError:
             raise
-        except (
-            OSError,
-            EOFError,
-            BadZipFile,
-            LookupError,
-            ValueError,
-            TypeError,
-            AttributeError,
-            RuntimeError,
-        ) as error:
+        except Exception as error:
             raise ValueError(f"path was {str(path)!r}, which is no complete saved memory bank: {error}") from error
 
 

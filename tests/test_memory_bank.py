@@ -105,7 +105,7 @@ def test_every_truncated_bank_is_refused(saved):
     whole = path.read_bytes()
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
-        with pytest.raises(ValueError, match="path was '.*bank', which is no complete saved memory bank"):
+        with pytest.raises(ValueError, match=r"path was '.*bank', which is no complete saved memory bank"):
             MemoryBank.load(path)
 
 
