@@ -45,7 +45,7 @@ def demo(category: str = "brick", backbone: str = "efficientnet_lite0", out: str
         "rows of the bank, after": f"{len(model.bank):,}",
     }
     lap("metrics")
-    result_figure(model, train, test, prediction).savefig(out, dpi=110)
+    result_figure(model, train, test, prediction).savefig(out, dpi=85)
     lap("figure")
     print(f"PatchCore on {category}, {backbone}: {len(train)} good crops to learn from, {len(test)} to judge")
     for name, value in [*rows.items(), *((f"seconds, {stage}", f"{t:.2f}") for stage, t in seconds.items())]:

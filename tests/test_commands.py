@@ -61,8 +61,13 @@ def brick(backbone):
     return judged
 
 
-def test_brick_shows_the_ablations_of_the_paper(brick):
+def test_brick_is_judged_well_by_default(brick):
     image, pixel = brick()
     assert image >= 0.95 and pixel >= 0.95
+
+
+def test_brick_shows_the_ablations_of_the_paper(brick):
+    # A small coreset keeps the suite short; every setting gets the same.
+    image, _ = brick(coreset_ratio=0.02)
     for worse in ({"p": 1}, {"p": 9}, {"levels": (1,)}, {"levels": (4,)}):
-        assert brick(**worse)[0] < image, worse
+        assert brick(**worse, coreset_ratio=0.02)[0] < image, worse
