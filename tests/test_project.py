@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 ORDER = (
     "colours definitions validation "
     "backbone feature_map neighbourhood aggregation patch_set memory_bank nearest_neighbours coreset "
-    "anomaly_score anomaly_map metrics conventions patchcore drawn_defects photograph_files datasets figures checks demo doctor "
+    "anomaly_score anomaly_map metrics conventions patchcore drawn_defects photograph_files datasets figures checks notebook demo doctor "
     "__init__ explorers __main__"
 ).split()
 # Of the package, these import at most the modules named.
