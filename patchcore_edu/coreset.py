@@ -5,7 +5,7 @@ import torch
 from sklearn.random_projection import johnson_lindenstrauss_min_dim
 from tqdm.auto import tqdm
 
-from patchcore_edu.nearest_neighbours import nearest_neighbours, ranking_blocks
+from patchcore_edu.nearest_neighbours import centre, nearest_neighbours, ranking_blocks
 from patchcore_edu.validation import one_of, real_number, real_tensor, whole_number
 
 PROJECTIONS = ("gaussian", "linear", "sparse")
@@ -104,7 +104,8 @@ def _pick(vectors: torch.Tensor, nearest: torch.Tensor, at_most: int) -> list[in
     bound = far.min() if len(rows) < len(vectors) else -np.inf
     if far.max() == bound:  # more rows tie for the farthest than there are candidates
         return [int((nearest == nearest.max()).nonzero()[0])]
-    [(_, q, ranking)] = ranking_blocks(vectors[rows], vectors[rows], step=len(rows))
+    candidates = vectors[rows]
+    [(_, q, ranking)] = ranking_blocks(candidates, candidates, centre(candidates), step=len(rows))
     mutual = ranking.add_(q.square().sum(1, keepdim=True)).clamp_(min=0).numpy()
     picks = []
     while len(picks) < at_most and far[i := far.argmax()] > bound:
@@ -117,7 +118,8 @@ def _pick(vectors: torch.Tensor, nearest: torch.Tensor, at_most: int) -> list[in
 def _cover(vectors: torch.Tensor, nearest: torch.Tensor, picks: list[int]) -> None:
     """Lower every row's squared distance to its nearest pick, in place; picked rows leave the race at −∞."""
     step = max(1, BLOCK_MIB * 2**18 // (vectors.shape[1] + len(picks)))
-    for rows, q, ranking in ranking_blocks(vectors, vectors[picks], step):
+    members = vectors[picks]
+    for rows, q, ranking in ranking_blocks(vectors, members, centre(members), step):
         squared = ranking.amin(1).add_(q.square().sum(1)).clamp_(min=0)
         torch.minimum(nearest[rows], squared, out=nearest[rows])
     nearest[picks] = -torch.inf

@@ -44,27 +44,27 @@ def nearest_neighbours(queries: torch.Tensor, vectors: torch.Tensor, k: int = 1)
     whole_number("k", k, at_most=len(vectors))
     best = torch.full((len(queries), k), torch.inf, dtype=queries.dtype)
     index = torch.zeros((len(queries), k), dtype=torch.int64)
+    shift = centre(vectors)  # one for all tiles: only then do their rankings compare
     for first in range(0, len(vectors), TILE):
-        for rows, _, ranking in ranking_blocks(queries, vectors[first : first + TILE], STEP):
+        for rows, _, ranking in ranking_blocks(queries, vectors[first : first + TILE], shift, STEP):
             _keep_nearest(best[rows], index[rows], ranking, first)
     return _exact(queries, vectors, index)
 
 
 @torch.no_grad()
 def ranking_blocks(
-    queries: torch.Tensor, vectors: torch.Tensor, step: int
+    queries: torch.Tensor, vectors: torch.Tensor, shift: torch.Tensor, step: int
 ) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
     """‖v‖² − 2 q·v for all vectors v, which ranks them as ‖q − v‖² does: that is larger by ‖q‖².
 
     Yields, for every `step` queries, their row numbers, the queries q and the (step, N) ranking. Queries and
-    vectors are counted from a common centre, which keeps the difference from cancelling. The ranking is one matrix
-    product, [q, 1] · [−2v, ‖v‖²]. The next block overwrites the last one.
+    vectors are counted from `shift`, near their centre, which keeps the difference from cancelling. The ranking is
+    one matrix product, [q, 1] · [−2v, ‖v‖²]. The next block overwrites the last one.
 
-    >>> [(rows, q, ranking)] = ranking_blocks(torch.tensor([[3.0]]), torch.tensor([[1.0], [4.0]]), step=8)
+    >>> [(rows, q, ranking)] = ranking_blocks(torch.tensor([[3.0]]), torch.tensor([[1.0], [4.0]]), torch.ones(1), 8)
     >>> ranking + q.square()
     tensor([[4., 1.]])
     """
-    shift = centre(vectors)
     v = vectors - shift
     right = torch.cat([-2 * v, v.square().sum(1, keepdim=True)], dim=1).T
     left = torch.ones(step, right.shape[0], dtype=queries.dtype)
