@@ -1,0 +1,270 @@
+from importlib import import_module
+from math import comb, dist
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from patchcore_edu import covering_radius, definitions, greedy_coreset, random_projection
+
+coreset = import_module("patchcore_edu.coreset")
+
+
+def random_vectors(n, d, seed=0, dtype=torch.float32):
+    return torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def small_numbers(n, d):
+    """n vectors of few whole numbers, so that many are equal and many distances tie."""
+    return arrays("float32", (n, d), elements=st.integers(-2, 2))
+
+
+banks = st.tuples(st.integers(1, 14), st.integers(1, 3)).flatmap(lambda shape: small_numbers(*shape))
+seeds, few = st.integers(0, 99), st.sampled_from([1, 2, 5, 1024])
+
+
+# --- Algorithm 1 ------------------------------------------------------------------------------------------------
+
+
+def test_by_hand():
+    """From 0 the farthest is 10. Then 4 is 4 from its nearest pick, 1 and 9 are 1 away; of these the lower row."""
+    line = torch.tensor([[0.0], [9.0], [4.0], [1.0], [10.0]])
+    chosen = next(c for c in (greedy_coreset(line, size=5, seed=seed) for seed in range(99)) if c[0] == 0)
+    assert chosen.tolist() == [0, 4, 2, 1, 3]
+    assert [covering_radius(line, chosen[:size]) for size in (1, 2, 3, 4, 5)] == [10, 4, 1, 1, 0]
+
+
+@given(banks, seeds, few, st.sampled_from([0, 2]))
+def test_equals_the_definition_even_in_ties(bank, seed, candidates, block):
+    M = torch.from_numpy(bank)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(coreset, "CANDIDATES", candidates)
+        patch.setattr(coreset, "BLOCK_MIB", block)
+        chosen = greedy_coreset(M, size=len(M), seed=seed).tolist()
+    assert chosen == definitions.greedy_coreset(M.tolist(), len(M), start=chosen[0])
+
+
+@pytest.mark.parametrize("candidates", [1, 2, 5, 64, 1024])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_equals_the_definition_on_real_numbers(monkeypatch, candidates, dtype):
+    monkeypatch.setattr(coreset, "CANDIDATES", candidates)
+    M = random_vectors(70, 5, dtype=dtype) * 3 + 7
+    M[50:60] = M[:10]  # duplicates
+    chosen = greedy_coreset(M, size=50, seed=candidates).tolist()
+    assert chosen == definitions.greedy_coreset(M.tolist(), 50, start=chosen[0])
+
+
+def test_any_number_of_candidates_gives_the_same_rows(monkeypatch):
+    M = random_vectors(2000, 8, dtype=torch.float64)
+    chosen = greedy_coreset(M, ratio=0.2)
+    for candidates in (7, 300, 2000):
+        monkeypatch.setattr(coreset, "CANDIDATES", candidates)
+        assert torch.equal(greedy_coreset(M, ratio=0.2), chosen)
+
+
+@given(banks, seeds, st.data())
+def test_the_radius_is_at_most_twice_the_optimum(bank, seed, data):
+    M = torch.from_numpy(bank)
+    size = data.draw(st.integers(1, len(M)).filter(lambda size: comb(len(M), size) < 500))
+    optimum = definitions.covering_radius(M.tolist(), definitions.optimal_coreset(M.tolist(), size))
+    assert covering_radius(M, greedy_coreset(M, size=size, seed=seed)) <= 2 * optimum + 1e-6
+
+
+@given(banks, seeds, st.sampled_from(coreset.STARTS), few)
+def test_each_row_once(bank, seed, start, candidates):
+    M = torch.from_numpy(bank)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(coreset, "CANDIDATES", candidates)
+        chosen = greedy_coreset(M, size=len(M), seed=seed, start=start)
+    assert chosen.sort().values.tolist() == list(range(len(M)))
+    assert chosen.dtype == torch.int64
+
+
+@pytest.mark.parametrize("ratio, size", [(1, 50), (0.5, 25), (0.1, 5), (0.099, 4), (0.01, 1), (1e-9, 1)])
+def test_ratio_is_rounded_down_to_at_least_one_row(ratio, size):
+    M = random_vectors(50, 3)
+    assert len(greedy_coreset(M, ratio)) == size
+    assert torch.equal(greedy_coreset(M, ratio), greedy_coreset(M, size=size))
+
+
+def test_a_smaller_coreset_is_the_beginning_of_a_larger_one():
+    M = random_vectors(2000, 8, dtype=torch.float64)
+    large = greedy_coreset(M, size=1200, seed=3)
+    for size in (1, 2, 700):
+        assert torch.equal(greedy_coreset(M, size=size, seed=3), large[:size])
+
+
+def test_memory_does_not_grow_with_the_number_of_distances(peak):
+    M = random_vectors(30_000, 32)
+    with peak() as mib:
+        greedy_coreset(M, size=300)
+    assert mib[0] < 60  # all distances at once would take 3,433 MiB
+
+
+# --- starts -----------------------------------------------------------------------------------------------------
+
+
+def greedy_by_loops(M, size, nearest, chosen):
+    """Algorithm 1 when `nearest` holds what every row's minimum begins with."""
+    nearest = list(nearest)
+    chosen = list(chosen)
+    while len(chosen) < size:
+        rest = [i for i in range(len(M)) if i not in chosen]
+        i = max(rest, key=lambda i: nearest[i])
+        chosen.append(i)
+        nearest = [min(nearest[n], dist(M[n], M[i])) for n in range(len(M))]
+    return chosen
+
+
+@pytest.mark.parametrize("start", coreset.STARTS)
+@pytest.mark.parametrize("candidates", [1, 5, 1024])
+@pytest.mark.parametrize("n", [1, 7, 25])
+def test_starts_equal_their_description(monkeypatch, start, candidates, n):
+    monkeypatch.setattr(coreset, "CANDIDATES", candidates)
+    M = random_vectors(n, 4, seed=n, dtype=torch.float64)
+    for seed in range(3):
+        rows = torch.randperm(n, generator=torch.Generator().manual_seed(seed)).tolist()
+        from_first = [dist(m, M[rows[0]]) for m in M.tolist()]
+        to_ten = [sum(dist(m, M[i]) for i in rows[:10]) / min(n, 10) for m in M.tolist()]
+        expected = {
+            "random": greedy_by_loops(M.tolist(), n, from_first, rows[:1]),
+            "random, dropped": greedy_by_loops(M.tolist(), n, from_first, []),
+            "mean of ten": greedy_by_loops(M.tolist(), n, to_ten, []),
+        }[start]
+        assert greedy_coreset(M, size=n, seed=seed, start=start).tolist() == expected
+
+
+def test_the_start_is_random_and_seeded():
+    M = random_vectors(20, 3)
+    starts = [int(greedy_coreset(M, size=1, seed=seed)) for seed in range(40)]
+    assert len(set(starts)) > 10
+    assert starts == [int(greedy_coreset(M, size=1, seed=seed)) for seed in range(40)]
+
+
+def test_a_dropped_start_is_chosen_last():
+    M = random_vectors(30, 3)
+    kept, dropped = (greedy_coreset(M, size=30, seed=4, start=s).tolist() for s in ("random", "random, dropped"))
+    assert dropped == [*kept[1:], kept[0]]
+
+
+# --- covering radius --------------------------------------------------------------------------------------------
+
+
+@given(banks, seeds, st.data())
+def test_covering_radius_equals_the_definition(bank, seed, data):
+    M = torch.from_numpy(bank)
+    chosen = greedy_coreset(M, size=data.draw(st.integers(1, len(M))), seed=seed)
+    expected = definitions.covering_radius(M.tolist(), M[chosen].tolist())
+    assert covering_radius(M, chosen) == pytest.approx(expected, rel=1e-6)
+
+
+def test_covering_radius_shrinks_to_0():
+    M = random_vectors(200, 6)
+    chosen = greedy_coreset(M, ratio=1)
+    radii = [covering_radius(M, chosen[:size]) for size in (1, 10, 50, 199, 200)]
+    assert radii == sorted(radii, reverse=True) and radii[-2] > 0 and radii[-1] == 0
+
+
+# --- ψ ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", coreset.PROJECTIONS)
+def test_projection_is_linear_seeded_and_of_the_size_asked_for(kind):
+    x, y = random_vectors(9, 40), random_vectors(9, 40, seed=1)
+    psi = random_projection(x, 16, seed=5, kind=kind)
+    assert psi.shape == (9, 16) and psi.dtype == torch.float32
+    assert random_projection(x.double(), 16, seed=5, kind=kind).dtype == torch.float64
+    assert torch.equal(psi, random_projection(x, 16, seed=5, kind=kind))
+    assert not torch.allclose(psi, random_projection(x, 16, seed=6, kind=kind))
+    both = psi + 2 * random_projection(y, 16, seed=5, kind=kind)
+    torch.testing.assert_close(random_projection(x + 2 * y, 16, seed=5, kind=kind), both, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind, scale", [("gaussian", 1), ("sparse", 1), ("linear", (256 / (3 * 600)) ** 0.5)])
+def test_projection_nearly_keeps_distances(kind, scale):
+    x = random_vectors(60, 600)
+    ratio = torch.pdist(random_projection(x, 256, seed=1, kind=kind)) / torch.pdist(x) / scale
+    assert ratio.mean() == pytest.approx(1, abs=0.02)
+    assert 0.75 < ratio.min() and ratio.max() < 1.25
+
+
+def test_weights_are_drawn_as_described():
+    d, dim = 400, 300
+    eye = torch.eye(d)
+    gaussian, linear, sparse = (random_projection(eye, dim, kind=kind) for kind in ("gaussian", "linear", "sparse"))
+    assert gaussian.std() * dim**0.5 == pytest.approx(1, abs=0.02)
+    assert (gaussian.abs() < dim**-0.5).float().mean() == pytest.approx(0.683, abs=0.01)  # one sigma
+    assert linear.abs().max() <= d**-0.5
+    assert (linear.abs() < 0.5 * d**-0.5).float().mean() == pytest.approx(0.5, abs=0.01)
+    assert (sparse != 0).float().mean() == pytest.approx(d**-0.5, abs=0.002)
+    assert sparse[sparse != 0].abs().unique() == pytest.approx((d**0.5 / dim) ** 0.5)
+    assert sparse.sign().sum() / (sparse != 0).sum() == pytest.approx(0, abs=0.05)
+
+
+@pytest.mark.parametrize("n, dim", [(1, 1), (2, 17), (1568, 181), (100_352, 284)])
+def test_without_a_size_the_bound_of_johnson_and_lindenstrauss_is_taken(n, dim):
+    assert random_projection(torch.ones(n, 2), None, kind="sparse").shape == (n, dim)
+
+
+def test_projection_guides_the_choice_nearly_as_well_as_the_full_vectors():
+    M = random_vectors(1000, 300)
+    guided = covering_radius(M, greedy_coreset(random_projection(M, 128), size=100))
+    assert guided < 1.1 * covering_radius(M, greedy_coreset(M, size=100))
+
+
+# --- bad input --------------------------------------------------------------------------------------------------
+
+four = torch.ones(4, 3)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"ratio": 0}, "ratio was 0; it must be a number in (0, 1]"),
+        ({"ratio": 1.5}, "ratio was 1.5; it must be a number in (0, 1]"),
+        ({"ratio": float("nan")}, "ratio was nan; it must be a number in (0, 1]"),
+        ({"size": 0}, "size was 0; it must be a whole number from 1 to 4"),
+        ({"size": 5}, "size was 5; it must be a whole number from 1 to 4"),
+        ({"size": 2.0}, "size was 2.0; it must be a whole number from 1 to 4"),
+        ({}, "ratio was None and size was None; give exactly one of them"),
+        ({"ratio": 0.5, "size": 2}, "ratio was 0.5 and size was 2; give exactly one of them"),
+        (
+            {"size": 1, "start": "first"},
+            "start was 'first'; it must be one of 'random', 'random, dropped', 'mean",
+        ),
+        ({"vectors": four[0], "size": 1}, "vectors was a tensor of shape (3,) and dtype float32; it must be"),
+        ({"vectors": four / 0, "size": 1}, "vectors holds NaN or infinite values; all its values must be finite"),
+    ],
+)
+def test_bad_input_of_the_coreset(arguments, message):
+    with pytest.raises(ValueError) as error:
+        greedy_coreset(**{"vectors": four} | arguments)
+    assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: random_projection(four, 0), "dim was 0; it must be a whole number of at least 1"),
+        (
+            lambda: random_projection(four, kind="pca"),
+            "kind was 'pca'; it must be one of 'gaussian', 'linear'",
+        ),
+        (lambda: random_projection(four[0]), "vectors was a tensor of shape (3,) and dtype float32; it must be"),
+        (
+            lambda: covering_radius(four, torch.tensor([])),
+            "chosen was tensor([]); it must name at least one row",
+        ),
+        (
+            lambda: covering_radius(four, torch.tensor([4])),
+            "chosen was tensor([4]); it must name at least one row",
+        ),
+        (lambda: covering_radius(four, torch.tensor([-1])), "chosen was tensor([-1]); it must name at least one row"),
+    ],
+)
+def test_bad_input(call, message):
+    with pytest.raises(ValueError) as error:
+        call()
+    assert str(error.value).startswith(message)

@@ -1,0 +1,132 @@
+from importlib import import_module
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from patchcore_edu import definitions
+from patchcore_edu.nearest_neighbours import centre, nearest_neighbours
+
+# The module: `patchcore_edu.nearest_neighbours` is the function of that name.
+search = import_module("patchcore_edu.nearest_neighbours")
+
+
+def random_vectors(n, d, seed=0):
+    return torch.randn(n, d, generator=torch.Generator().manual_seed(seed))
+
+
+def by_brute_force(queries, vectors):
+    """All distances in double precision, from the differences themselves."""
+    return torch.cdist(queries.double(), vectors.double(), compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def assert_nearest(queries, vectors, k, rtol=1e-5):
+    """The k smallest distances in rising order, and rows that have them, each once."""
+    distance, index = nearest_neighbours(queries, vectors, k)
+    everything = by_brute_force(queries, vectors)
+    expected = everything.sort(dim=1).values[:, :k]
+    torch.testing.assert_close(distance.double(), expected, rtol=rtol, atol=0)
+    torch.testing.assert_close(everything.gather(1, index), expected, rtol=rtol, atol=0)
+    assert all(len(set(rows)) == k for rows in index.tolist())
+
+
+def test_by_hand():
+    vectors = torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0]])
+    distance, index = nearest_neighbours(torch.tensor([[0.0, 0.0], [3.0, 0.0]]), vectors, k=3)
+    torch.testing.assert_close(distance, torch.tensor([[0, 1, 5], [3, 10**0.5, 4]]))
+    assert index.tolist() == [[0, 2, 1], [0, 2, 1]]
+
+
+whole_numbers = st.tuples(st.integers(1, 5), st.integers(1, 12), st.integers(1, 3)).flatmap(
+    lambda n: st.tuples(
+        arrays("float32", (n[0], n[2]), elements=st.integers(-9, 9)),
+        arrays("float32", (n[1], n[2]), elements=st.integers(-9, 9)),
+    )
+)
+
+
+@given(whole_numbers, st.sampled_from([1, 2, 5]), st.sampled_from([1, 2, 5]))
+def test_every_k_by_brute_force_in_small_blocks(numbers, tile, step):
+    queries, vectors = map(torch.from_numpy, numbers)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "TILE", tile)
+        patch.setattr(search, "STEP", step)
+        for k in range(1, len(vectors) + 1):
+            assert_nearest(queries, vectors, k)
+
+
+@given(whole_numbers)
+def test_equals_the_definition(numbers):
+    queries, vectors = map(torch.from_numpy, numbers)
+    _, index = nearest_neighbours(queries, vectors)
+    for query, row in zip(queries.tolist(), index[:, 0], strict=True):
+        assert vectors[row].tolist() == definitions.nearest_member(query, vectors.tolist())
+
+
+@pytest.mark.parametrize("k", [1, 9])
+def test_many_blocks(k):
+    """Several tiles of vectors, which lie in different places, and several steps of queries."""
+    vectors = random_vectors(3 * search.TILE + 7, 6) + torch.linspace(0, 9, 3 * search.TILE + 7)[:, None]
+    assert_nearest(random_vectors(2 * search.STEP + 3, 6, seed=1) * 3, vectors, k)
+
+
+def test_more_neighbours_than_a_block_has():
+    vectors = random_vectors(search.TILE + 100, 2)
+    assert_nearest(vectors[:2] + 0.01, vectors, k=search.TILE + 50)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_members_are_at_distance_0(dtype):
+    vectors = random_vectors(5000, 152).to(dtype) * 10 + 5
+    distance, index = nearest_neighbours(vectors[::5], vectors)
+    assert not distance.any()
+    assert index[:, 0].tolist() == list(range(0, 5000, 5))
+
+
+def test_an_offset_far_larger_than_the_distances_does_no_harm():
+    vectors, queries = random_vectors(6000, 8) + 1e4, random_vectors(100, 8, seed=1) + 1e4
+    assert_nearest(queries, vectors, k=3)
+
+
+def test_distances_of_ten_thousand():
+    vectors, queries = random_vectors(500, 8), random_vectors(20, 8, seed=1) * 1e4
+    assert_nearest(queries, vectors, k=3)
+
+
+@given(whole_numbers)
+def test_the_centre_keeps_whole_numbers_whole(numbers):
+    shift = centre(torch.from_numpy(numbers[1]))
+    assert torch.equal(shift, shift.round())
+
+
+def test_memory_does_not_grow_with_the_number_of_distances(peak):
+    vectors, queries = random_vectors(30_000, 16), random_vectors(5_000, 16, seed=1)
+    with peak() as mib:
+        nearest_neighbours(queries, vectors)
+    assert mib[0] < 50  # all distances at once would take 572 MiB
+
+
+three = torch.ones(4, 3)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ((three, three, 0), "k was 0; it must be a whole number from 1 to 4"),
+        ((three, three, 5), "k was 5; it must be a whole number from 1 to 4"),
+        ((three, three, 1.0), "k was 1.0; it must be a whole number from 1 to 4"),
+        ((three[:, :2], three), "queries had 2 dimensions; they must have the vectors' 3"),
+        ((three.double(), three), "queries had dtype torch.float64; they must have the vectors' torch.float32"),
+        ((three[0], three), "queries was a tensor of shape (3,) and dtype float32; it must be a floating-point"),
+        ((three, three[:0]), "vectors was a tensor of shape (0, 3) and dtype float32; it must be a floating-point"),
+        ((three, three / 0), "vectors holds NaN or infinite values; all its values must be finite"),
+        ((three / 0, three), "queries holds NaN or infinite values; all its values must be finite"),
+        ((three.tolist(), three), "queries was of type list; it must be a floating-point tensor of shape (q, d)"),
+    ],
+)
+def test_bad_input(arguments, message):
+    with pytest.raises(ValueError) as error:
+        nearest_neighbours(*arguments)
+    assert str(error.value).startswith(message)
