@@ -21,9 +21,10 @@ ROOT = Path(__file__).parent.parent
 ORDER = (
     "colours definitions validation "
     "backbone feature_map neighbourhood aggregation patch_set memory_bank nearest_neighbours coreset "
-    "anomaly_score anomaly_map metrics conventions patchcore drawn_defects photograph_files datasets figures checks notebook demo doctor "
-    "__init__ explorers __main__"
+    "anomaly_score anomaly_map metrics conventions patchcore drawn_defects photograph_files datasets figures "
+    "checks notebook site demo doctor __init__ explorers __main__"
 ).split()
+PACKAGES = ("checks", "explorers")  # folders; their files may import one another
 # Of the package, these import at most the modules named.
 ONLY = {"colours": (), "definitions": (), "figures": ("colours", "validation")}
 # Of other packages, these are imported only by the modules named.
@@ -61,14 +62,14 @@ def arrows_back(sources: dict[str, list[str]]) -> list[str]:
     """Return the imports that break ORDER, ONLY or OWNERS; `sources` holds each module's source texts."""
     wrong = []
     for module, texts in sources.items():
-        package = "patchcore_edu.explorers" if module == "explorers" else "patchcore_edu"
+        package = f"patchcore_edu.{module}" if module in PACKAGES else "patchcore_edu"
         for name in sorted(set().union(*(imports(text, package) for text in texts))):
             top, _, rest = name.partition(".")
             if top == "patchcore_edu":
                 first = rest.split(".")[0]
                 other = first if first in sources else "__init__"
                 allowed = ONLY.get(module, ORDER[: ORDER.index(module)])
-                if other not in allowed and not module == other == "explorers":
+                if other not in allowed and not (module == other and module in PACKAGES):
                     wrong.append(f"{module} imports {other}")
             elif module not in OWNERS.get(top, [module]):
                 wrong.append(f"{module} imports {top}")
@@ -78,7 +79,9 @@ def arrows_back(sources: dict[str, list[str]]) -> list[str]:
 def test_imports_point_one_way():
     package = ROOT / "patchcore_edu"
     sources = {path.stem: [path.read_text("utf-8")] for path in package.glob("*.py")}
-    sources["explorers"] = [path.read_text("utf-8") for path in package.glob("explorers/*.py")]
+    for folder in PACKAGES:
+        sources[folder] = [path.read_text("utf-8") for path in package.glob(f"{folder}/*.py")]
+    assert {path.parent.name for path in package.glob("*/*.py")} == set(PACKAGES)
     assert set(sources) <= set(ORDER), "a new module needs its place in ORDER"
     assert arrows_back(sources) == []
 
@@ -97,6 +100,8 @@ def test_imports_point_one_way():
         ("patchcore", "from torchvision.transforms import v2", "patchcore imports torchvision"),
         ("figures", "import ipywidgets as widgets", "figures imports ipywidgets"),
         ("explorers", "from ..__main__ import demo", "explorers imports __main__"),
+        ("checks", "from patchcore_edu import PatchCore", "checks imports __init__"),
+        ("checks", "from patchcore_edu.checks.cases import line; from .verdict import Verdict", None),
         ("patch_set", "from patchcore_edu.aggregation import aggregate", None),
         ("explorers", "from .canvas import Canvas; from ..figures import show; import anywidget", None),
     ],

@@ -1,0 +1,188 @@
+"""The exercises on the coreset and on nearest neighbours (§3.2, eq. 5, and the inner argmin of eq. 6)."""
+
+import torch
+
+from patchcore_edu import definitions
+from patchcore_edu.checks.answers import tensors
+from patchcore_edu.checks.cases import generated, line
+from patchcore_edu.checks.exercise import Exercise
+from patchcore_edu.coreset import covering_radius
+from patchcore_edu.nearest_neighbours import nearest_neighbours
+
+
+def _greedy(distance, size, start, score=lambda d: d.amin(1), keep=True, mask=True):
+    """Algorithm 1 with parts exchanged; `score` judges every row by its distances (N, l) to the rows chosen so far."""
+    chosen, kept = [start], [start] if keep else []
+    while len(kept) < size:
+        value = score(distance[:, chosen]).clone()
+        if mask:
+            value[chosen] = -torch.inf
+        chosen.append(int(value.argmax()))
+        kept.append(chosen[-1])
+    return kept
+
+
+GREEDY_CORESET = Exercise(
+    "06_coreset",
+    "greedy_coreset(vectors, size, start) → list of row numbers",
+    "Algorithm 1 without ψ: begin with row `start` of vectors (N, d) and keep it; add the farthest row until there "
+    "are `size` of them, `start` among them. In the order chosen, each row once.",
+    lambda vectors, size, start: definitions.greedy_coreset(vectors.tolist(), size, start),
+    {
+        "five points on a line": (line(0, 1, 2, 9, 10), 3, 0),
+        "the start alone": (line(0, 1, 2, 9, 10), 1, 2),
+        "a start in the middle": (line(0, 1, 3, 7, 12, 20), 4, 3),
+        "equal rows, all to be kept": (line(5, 0, 5), 3, 0),
+        "points in a plane": (generated(20, 12, 2), 6, 4),
+        "twenty rows of five numbers": (generated(21, 20, 5), 9, 0),
+    },
+    {
+        "nearest instead of farthest": (
+            "The next row is the one that the chosen rows cover worst.",
+            lambda v, size, start: _greedy(torch.cdist(v, v), size, start, lambda d: -d.amin(1)),
+        ),
+        "start not kept": (
+            "`start` is the first member of the coreset.",
+            lambda v, size, start: _greedy(torch.cdist(v, v), size, start, keep=False),
+            lambda v, size, start: _greedy(torch.cdist(v, v), size, start)[1:],
+        ),
+        "one row too many": (
+            "`size` counts the start too.",
+            lambda v, size, start: _greedy(torch.cdist(v, v), size + 1, start),
+        ),
+        "distance to the last chosen row only": (
+            "A row is covered if any chosen row is near. Earlier ones still count.",
+            lambda v, size, start: _greedy(torch.cdist(v, v), size, start, lambda d: d[:, -1]),
+            lambda v, size, start: _greedy(torch.cdist(v, v), size, start, lambda d: d[:, -1], mask=False),
+        ),
+        "distance to the start only": (
+            "After each choice the distances to the coreset become smaller. Are they brought up to date?",
+            lambda v, size, start: _greedy(torch.cdist(v, v), size, start, lambda d: d[:, 0]),
+        ),
+        "farthest chosen row instead of the nearest": (
+            "Algorithm 1 has a max and a min. Which of them runs over M_C?",
+            lambda v, size, start: _greedy(torch.cdist(v, v), size, start, lambda d: d.amax(1)),
+            lambda v, size, start: _greedy(torch.cdist(v, v), size, start, lambda d: d.amax(1), mask=False),
+        ),
+        "mean distance instead of the nearest": (
+            "Far from most is not far from all.",
+            lambda v, size, start: _greedy(torch.cdist(v, v), size, start, lambda d: d.mean(1)),
+            lambda v, size, start: _greedy(torch.cdist(v, v), size, start, lambda d: d.mean(1), mask=False),
+        ),
+        "a row chosen twice": (
+            "The argmax runs over M − M_C. What if all rows that are left have distance 0?",
+            lambda v, size, start: _greedy(torch.cdist(v, v), size, start, mask=False),
+        ),
+        "sorted": (
+            "Keep the order in which the rows were chosen.",
+            lambda v, size, start: sorted(_greedy(torch.cdist(v, v), size, start)),
+        ),
+        "vectors instead of row numbers": (
+            "The answer says which rows, not what they hold.",
+            lambda v, size, start: v[_greedy(torch.cdist(v, v), size, start)],
+        ),
+    },
+    tensors("rows"),
+)
+
+COVERING_RADIUS = Exercise(
+    "06_coreset",
+    "covering_radius(vectors, chosen) → number",
+    "Eq. (5), what is minimised: how far the worst covered row of vectors (N, d) is from its nearest row in "
+    "vectors[chosen]; chosen is a tensor of row numbers.",
+    covering_radius,
+    {
+        "four points on a line": (line(0, 3, 7, 12), torch.tensor([0, 2])),
+        "all chosen": (line(0, 3, 7, 12), torch.tensor([0, 1, 2, 3])),
+        "points in a plane": (10 * generated(22, 12, 2), torch.tensor([3, 8, 5])),
+        "twenty rows of five numbers": (10 * generated(23, 20, 5), torch.tensor([0, 19])),
+    },
+    {
+        "squared distance": (
+            "‖m − n‖₂ has a root.",
+            lambda v, chosen: covering_radius(v, chosen) ** 2,
+        ),
+        "mean instead of max": (
+            "One row far away must count, however many are near.",
+            lambda v, chosen: torch.cdist(v, v[chosen]).amin(1).mean(),
+        ),
+        "sum instead of max": (
+            "The radius is one distance, that of the worst covered row.",
+            lambda v, chosen: torch.cdist(v, v[chosen]).amin(1).sum(),
+        ),
+        "max over the chosen rows": (
+            "A row is covered by its nearest chosen row, so which of max and min runs over M_C?",
+            lambda v, chosen: torch.cdist(v, v[chosen]).max(),
+        ),
+        "max and min exchanged": (
+            "Read eq. (5) from the inside: for one m of M, first look over all n of M_C.",
+            lambda v, chosen: torch.cdist(v, v[chosen]).amax(0).min(),
+            lambda v, chosen: torch.cdist(v, v[chosen]).amax(1).min(),
+        ),
+        "min instead of max": (
+            "The best covered row has distance 0: it is in M_C itself.",
+            lambda v, chosen: torch.cdist(v, v[chosen]).min(),
+        ),
+        "the row instead of its distance": (
+            "max gives the value, argmax where it stands.",
+            lambda v, chosen: torch.cdist(v, v[chosen]).amin(1).argmax(),
+        ),
+    },
+    tensors("radius"),
+)
+
+
+def _column(answer, *arguments):
+    """Both tensors; the package answers k columns, so one column counts as none."""
+    value = tensors("distance", "index")(answer)
+    return {name: part[:, 0] if part.ndim == 2 and part.shape[1] == 1 else part for name, part in value.items()}
+
+
+NEAREST_NEIGHBOURS = Exercise(
+    "07_anomaly_score",
+    "nearest_neighbours(queries, vectors) → distance (q,), index (q,)",
+    "Eq. (6), inner argmin: for each query (q, d) the Euclidean distance to the nearest row of vectors (N, d), and "
+    "that row's number.",
+    nearest_neighbours,
+    {
+        "two queries in a plane": (torch.tensor([[0.0, 3.0], [4.0, 7.0]]), torch.tensor([[3.0, 7], [0, 1], [9, 9]])),
+        "members of the bank": (line(5, 3, 0), line(0, 3, 5, 9)),
+        "four numbers each": (generated(24, 3, 4), generated(25, 12, 4)),
+        "more queries than rows": (10 * generated(26, 20, 6), 10 * generated(27, 7, 6)),
+    },
+    {
+        "squared distance": ("‖q − v‖₂ has a root.", lambda q, v: torch.cdist(q, v).square().min(1)),
+        "sum of absolute differences": (
+            "‖·‖₂ squares the differences before it adds them.",
+            lambda q, v: torch.cdist(q, v, p=1).min(1),
+        ),
+        "mean over the dimensions": (
+            "‖·‖₂ adds the squares up. Where does a division come in?",
+            lambda q, v: (torch.cdist(q, v) / v.shape[1] ** 0.5).min(1),
+            lambda q, v: (torch.cdist(q, v).square() / v.shape[1]).min(1),
+        ),
+        "farthest instead of nearest": ("A good patch resembles one row of M.", lambda q, v: torch.cdist(q, v).max(1)),
+        "argmax beside min": (
+            "Distance and index must speak of the same row.",
+            lambda q, v: (torch.cdist(q, v).amin(1), torch.cdist(q, v).argmax(1)),
+        ),
+        "largest scalar product": (
+            "A long vector has a large product with many. Here distances decide.",
+            lambda q, v: (torch.cdist(q, v).gather(1, (q @ v.T).argmax(1)[:, None])[:, 0], (q @ v.T).argmax(1)),
+            lambda q, v: (q @ v.T).max(1),
+        ),
+        "nearest query of each row": (
+            "For each query, look over the rows of vectors: which axis of the distances is that?",
+            lambda q, v: torch.cdist(q, v).min(0),
+        ),
+        "distance and index exchanged": (
+            "The distance comes first.",
+            lambda q, v: tuple(torch.cdist(q, v).min(1))[::-1],
+        ),
+        "all distances": (
+            "Of the distances (q, N) each query keeps one.",
+            lambda q, v: torch.cdist(q, v),
+        ),
+    },
+    _column,
+)

@@ -1,0 +1,228 @@
+"""The exercises on the anomaly score of an image (§3.3, eqs. 6 and 7)."""
+
+import math
+
+import torch
+
+from patchcore_edu.anomaly_score import image_score, max_patch_score, reweighting_factor
+from patchcore_edu.checks.answers import tensors
+from patchcore_edu.checks.cases import counted, generated, line
+from patchcore_edu.checks.exercise import Exercise
+from patchcore_edu.nearest_neighbours import nearest_neighbours
+
+MAX_PATCH_SCORE = Exercise(
+    "07_anomaly_score",
+    "max_patch_score(distance) → s_star, patch",
+    "Eq. (6), outer argmax: distance (h', w') holds each test patch's distance to its nearest member of M. s_star is "
+    "that of the patch farthest from M; patch is its number, counted row by row from 0.",
+    lambda distance: tuple(value[0] for value in max_patch_score(distance[None])),
+    {
+        "2 × 3 patches": (torch.tensor([[0.5, 1.0, 2.5], [3.0, 1.5, 2.0]]),),
+        "large distances": (1000 + 500 * generated(28, 4, 6).abs(),),
+        "one row": (torch.tensor([[4.0, 9.0, 2.0, 1.0]]),),
+    },
+    {
+        "smallest instead of largest": (
+            "One odd patch makes an image anomalous, however good the others are.",
+            lambda distance: (distance.min(), distance.argmin()),
+        ),
+        "mean instead of max": (
+            "A small defect would drown among many good patches.",
+            lambda distance: (distance.mean(), distance.argmax()),
+        ),
+        "squared distance": (
+            "s* is the distance itself.",
+            lambda distance: (distance.max() ** 2, distance.argmax()),
+        ),
+        "counted column by column": (
+            "The second patch is the one to the right of the first.",
+            lambda distance: (distance.max(), distance.T.argmax()),
+        ),
+        "counted from 1": ("The first patch has number 0.", lambda distance: (distance.max(), distance.argmax() + 1)),
+        "row and column instead of a number": (
+            "Count the patches row by row: one number says where.",
+            lambda distance: (distance.max(), divmod(int(distance.argmax()), distance.shape[1])),
+        ),
+        "a maximum for each row or column": (
+            "The image has one s*: the largest of all its patches.",
+            lambda distance: distance.max(0),
+            lambda distance: distance.max(1),
+        ),
+        "patch and s* exchanged": ("s* comes first.", lambda distance: (distance.argmax(), distance.max())),
+        "scaled to 0 … 1": (
+            "s* is a distance. If each image had its own scale, all would score alike.",
+            lambda distance: (distance.max() / distance.max(), distance.argmax()),
+        ),
+    },
+    tensors("s_star", "patch"),
+)
+
+
+def _factor(m_test, m_star, vectors, b):
+    nearest = torch.cdist(m_star[None], vectors).argmin(1)
+    return reweighting_factor(m_test[None], nearest, vectors, b)[0]
+
+
+def _around(centre, vectors, first, last):
+    """The rows from the `first`-th to before the `last`-th nearest to `centre`."""
+    return vectors[torch.cdist(centre[None], vectors)[0].argsort(stable=True)[first:last]]
+
+
+def _share(m_test, m_star, members, change=lambda d: d, numerator=None):
+    """exp of a distance, as a share of the sum over `members`."""
+    top = change(torch.dist(m_test, m_star)) if numerator is None else numerator
+    return torch.exp(top - change(torch.cdist(m_test[None], members)[0]).logsumexp(0))
+
+
+def _naive(m_test, m_star, vectors, b):
+    if b == 1:
+        return 1.0
+    distances = torch.cdist(m_test[None], _around(m_star, vectors, 0, b))[0]
+    return 1 - torch.exp(torch.dist(m_test, m_star)) / torch.exp(distances).sum()
+
+
+def _naive_floats(m_test, m_star, vectors, b):
+    if b == 1:
+        return 1.0
+    distances = torch.cdist(m_test[None], _around(m_star, vectors, 0, b))[0].tolist()
+    return 1 - math.exp(math.dist(m_test.tolist(), m_star.tolist())) / sum(map(math.exp, distances))
+
+
+# {name: (hint, wrong w, …)}: mistakes in w spoil the score too, so both exercises on eq. (7) know them.
+WRONG_FACTORS = {
+    "N_b of the test patch": (
+        "In N_b(m*), what stands in the brackets?",
+        lambda t, m, v, b: 1 - _share(t, m, _around(t, v, 0, b)),
+    ),
+    "m* left out of N_b": (
+        "Which member of M is nearest to m*?",
+        lambda t, m, v, b: 1 - _share(t, m, _around(m, v, 1, b + 1)),
+        lambda t, m, v, b: 1 - _share(t, m, _around(m, v, 1, b)),
+    ),
+    "all of M instead of N_b": ("The sum has b terms.", lambda t, m, v, b: 1 - _share(t, m, v)),
+    "1 − forgotten": ("What is subtracted from what?", lambda t, m, v, b: _share(t, m, _around(m, v, 0, b))),
+    "distances from m*": (
+        "Every exponent in eq. (7) is a distance from the same patch. Which one?",
+        lambda t, m, v, b: 1 - _share(m, m, _around(m, v, 0, b), numerator=torch.dist(t, m)),
+        lambda t, m, v, b: 1 - _share(m, m, _around(m, v, 0, b)),
+    ),
+    "squared distance in the exponent": (
+        "The exponents are distances, with the root.",
+        lambda t, m, v, b: 1 - _share(t, m, _around(m, v, 0, b), torch.square),
+    ),
+    "minus in the exponent": (
+        "Look at the sign in exp(…): far members weigh most in the sum.",
+        lambda t, m, v, b: 1 - _share(t, m, _around(m, v, 0, b), torch.neg),
+    ),
+    "exp left out": (
+        "Eq. (7) divides exponentials, not distances.",
+        lambda t, m, v, b: 1 - torch.dist(t, m) / torch.cdist(t[None], _around(m, v, 0, b)).sum(),
+    ),
+    "exponents divided by √d": (
+        "Some codes do that. Eq. (7) does not.",
+        lambda t, m, v, b: 1 - _share(t, m, _around(m, v, 0, b), lambda d: d / v.shape[1] ** 0.5),
+    ),
+    "farthest member in the numerator": (
+        "Whose distance stands above the line: that of m*, or the largest?",
+        lambda t, m, v, b: (
+            1 - _share(t, m, _around(m, v, 0, b), numerator=torch.cdist(t[None], _around(m, v, 0, b)).max())
+        ),
+    ),
+    "farthest members instead of nearest": (
+        "N_b holds the nearest members.",
+        lambda t, m, v, b: 1 - _share(t, m, _around(m, v, len(v) - b, len(v))),
+    ),
+    "exp overflows": (
+        "exp(1000) is too large for any float. By what can numerator and denominator be divided first?",
+        _naive,
+        _naive_floats,
+    ),
+    "b = 1 gives 0": (
+        "Read literally, b = 1 makes every image score 0. Here it means: no re-weighting.",
+        lambda t, m, v, b: 1 - _share(t, m, _around(m, v, 0, b)),
+    ),
+}
+
+FIVE = line(1, -1.5, 2, 2.3, 9)  # from 0, the nearest three are not those nearest to 1
+
+REWEIGHTING_FACTOR = Exercise(
+    "07_anomaly_score",
+    "reweighting_factor(m_test, m_star, vectors, b) → number",
+    "Eq. (7): w = 1 − exp‖m_test − m_star‖ / Σ exp‖m_test − m‖, the sum over the b rows of vectors (N, d) nearest to "
+    "m_star (d,), itself among them; m_test is (d,). For b = 1, w is 1: no re-weighting.",
+    _factor,
+    {
+        "five members on a line, b = 3": (torch.tensor([0.0]), torch.tensor([1.0]), FIVE, 3),
+        "four numbers each, b = 5": (generated(30, 4), generated(31, 12, 4)[2], generated(31, 12, 4), 5),
+        "b = N": (torch.tensor([0.0]), torch.tensor([1.0]), FIVE, 5),
+        "distances near 1000": (torch.tensor([-999.0]), torch.tensor([1.0]), line(1, 1.5, 2, 2.3, 9), 3),
+        "b = 1": (torch.tensor([0.0]), torch.tensor([1.0]), FIVE, 1),
+    },
+    WRONG_FACTORS,
+    tensors("w"),
+)
+
+
+def _score(patches, vectors, b, factor=_factor, worst=torch.argmax):
+    """Eqs. (6) and (7) with parts exchanged."""
+    distance, nearest = nearest_neighbours(patches.flatten(0, 1), vectors)
+    i = int(worst(distance[:, 0]))
+    return factor(patches.flatten(0, 1)[i], vectors[nearest[i, 0]], vectors, b) * distance[i, 0]
+
+
+def _each_weighted(patches, vectors, b):
+    distance, nearest = nearest_neighbours(patches.flatten(0, 1), vectors)
+    return reweighting_factor(patches.flatten(0, 1), nearest[:, 0], vectors, b) * distance[:, 0]
+
+
+def _with(factor):
+    return lambda patches, vectors, b: _score(patches, vectors, b, factor)
+
+
+IMAGE_SCORE = Exercise(
+    "07_anomaly_score",
+    "image_score(patches, vectors, b) → number",
+    "Eqs. (6) and (7) for one image: s = w · s*, from its patches (h', w', d) and the bank vectors (N, d), with w as "
+    "in `reweighting_factor`.",
+    lambda patches, vectors, b: image_score(patches[None], vectors, b)[0],
+    {
+        "two patches, b = 3": (line(-0.1, 10.05)[None], FIVE, 3),
+        "3 × 4 patches, b = 5": (generated(32, 3, 4, 6), generated(33, 15, 6), 5),
+        "distances near 1000": (line(-999, 0)[None], line(1, 1.5, 2, 2.3, 9), 3),
+        "b = 1": (counted(2, 2, 3), 10 * generated(34, 8, 3), 1),
+    },
+    {
+        "no re-weighting": (
+            "s is w times s*. Where does b come in?",
+            lambda patches, vectors, b: _score(patches, vectors, 1),
+        ),
+        "w without s*": (
+            "w says how much of s* is kept.",
+            lambda patches, vectors, b: _score(patches, vectors, b) / _score(patches, vectors, 1),
+        ),
+        "squared distance": (
+            "s* is the distance, with its root.",
+            lambda patches, vectors, b: _score(patches, vectors, b) * _score(patches, vectors, 1),
+        ),
+        "mean instead of max": (
+            "A small defect would drown among many good patches.",
+            lambda patches, vectors, b: _each_weighted(patches, vectors, b).mean(),
+            lambda patches, vectors, b: _each_weighted(patches, vectors, 1).mean(),
+        ),
+        "nearest patch instead of the farthest": (
+            "The argmax runs over the patches of the image, the argmin over M.",
+            lambda patches, vectors, b: _score(patches, vectors, b, worst=torch.argmin),
+        ),
+        "a score for each patch": (
+            "The image has one score, that of its worst patch.",
+            lambda patches, vectors, b: _each_weighted(patches, vectors, b).view(patches.shape[:2]),
+            lambda patches, vectors, b: _each_weighted(patches, vectors, 1).view(patches.shape[:2]),
+        ),
+        "max after the re-weighting": (
+            "Eq. (6) finds the patch first. Eq. (7) weighs that one only.",
+            lambda patches, vectors, b: _each_weighted(patches, vectors, b).max(),
+        ),
+    }
+    | {name: (hint, *map(_with, factors)) for name, (hint, *factors) in WRONG_FACTORS.items()},
+    tensors("s"),
+)
