@@ -49,7 +49,8 @@ def reweighting_factor(patches: torch.Tensor, nearest: torch.Tensor, vectors: to
         b: the number of neighbours of m*; if the bank is smaller, all of it.
 
     Returns:
-        w (n,), without a unit. The largest exponent is subtracted first, so distances of 10⁴ do not overflow.
+        w (n,), without a unit. The fraction is divided by exp‖m^{test,*} − m*‖₂, so that only differences of distances
+        are exponents. Where one is too large, the fraction is 0, as it should be: distances of 10⁴ do no harm.
 
     Raises:
         ValueError: for b below 1, other ranks, or vectors of another dimension.
@@ -72,7 +73,7 @@ def reweighting_factor(patches: torch.Tensor, nearest: torch.Tensor, vectors: to
     _, support = nearest_neighbours(vectors[nearest], vectors, k=b)
     to_support = (vectors[support] - patches[:, None]).square().sum(2).sqrt()
     to_nearest = (vectors[nearest] - patches).square().sum(1).sqrt()
-    return 1 - torch.exp(to_nearest - to_support.logsumexp(1))
+    return 1 - 1 / torch.exp(to_support - to_nearest[:, None]).sum(1)
 
 
 def image_score(
