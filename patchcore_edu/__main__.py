@@ -1,4 +1,4 @@
-"""python -m patchcore_edu demo | doctor"""
+"""python -m patchcore_edu demo | doctor | site"""
 
 import argparse
 
@@ -6,6 +6,7 @@ from patchcore_edu.backbone import BACKBONES
 from patchcore_edu.datasets import PhotoTextures
 from patchcore_edu.demo import demo
 from patchcore_edu.doctor import doctor
+from patchcore_edu.site import site
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -17,10 +18,15 @@ def main(arguments: list[str] | None = None) -> int:
     run.add_argument("--backbone", default="efficientnet_lite0", choices=list(BACKBONES))
     run.add_argument("--out", default="demo.png", help="where to save the picture (default: %(default)s)")
     commands.add_parser("doctor", help="say whether this machine can run the course")
+    pages = commands.add_parser("site", help="run all notebooks and write them as plain web pages")
+    pages.add_argument("out", help="the folder to write to")
     chosen = parser.parse_args(arguments)
     if chosen.command == "doctor":
         return doctor()
-    demo(chosen.category, chosen.backbone, chosen.out)
+    if chosen.command == "site":
+        site(chosen.out)
+    else:
+        demo(chosen.category, chosen.backbone, chosen.out)
     return 0
 
 
