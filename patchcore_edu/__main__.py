@@ -1,4 +1,4 @@
-"""python -m patchcore_edu demo | doctor | site"""
+"""python -m patchcore_edu demo | doctor | pictures | site"""
 
 import argparse
 
@@ -6,6 +6,7 @@ from patchcore_edu.backbone import BACKBONES
 from patchcore_edu.datasets import PhotoTextures
 from patchcore_edu.demo import demo
 from patchcore_edu.doctor import doctor
+from patchcore_edu.pictures import pictures
 from patchcore_edu.site import site
 
 
@@ -18,15 +19,17 @@ def main(arguments: list[str] | None = None) -> int:
     run.add_argument("--backbone", default="efficientnet_lite0", choices=list(BACKBONES))
     run.add_argument("--out", default="demo.png", help="where to save the picture (default: %(default)s)")
     commands.add_parser("doctor", help="say whether this machine can run the course")
+    drawn = commands.add_parser("pictures", help="make the README's pictures again")
+    drawn.add_argument("out", nargs="?", default="notebooks/pictures", help="the folder (default: %(default)s)")
     pages = commands.add_parser("site", help="run all notebooks and write them as plain web pages")
     pages.add_argument("out", help="the folder to write to")
     chosen = parser.parse_args(arguments)
     if chosen.command == "doctor":
         return doctor()
-    if chosen.command == "site":
-        site(chosen.out)
-    else:
+    if chosen.command == "demo":
         demo(chosen.category, chosen.backbone, chosen.out)
+    else:
+        {"pictures": pictures, "site": site}[chosen.command](chosen.out)
     return 0
 
 

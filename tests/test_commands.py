@@ -1,6 +1,7 @@
 """python -m patchcore_edu demo | doctor, and what the demo promises."""
 
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +18,14 @@ def test_the_demo_prints_its_figures_and_saves_a_picture(tmp_path, capsys):
     assert out.read_bytes().startswith(b"\x89PNG")
     for name in ("image AUROC", "pixel AUROC", "PRO", "25,088", "2,508", "seconds, fit", "seconds, predict"):
         assert name in printed
+
+
+def test_the_pictures_of_the_readme_can_be_made_again_and_are_small(tmp_path):
+    assert main(["pictures", str(tmp_path)]) == 0
+    stored = Path(__file__).parent.parent / "notebooks" / "pictures"
+    assert {file.name for file in tmp_path.iterdir()} == {file.name for file in stored.iterdir()}
+    for file in (*tmp_path.iterdir(), *stored.iterdir()):
+        assert file.stat().st_size < 300_000, file
 
 
 @pytest.mark.parametrize("wrong", [["demo", "--category", "bricks"], ["demo", "--backbone", "vgg"], ["show"], []])

@@ -22,7 +22,7 @@ ORDER = (
     "colours definitions validation "
     "backbone feature_map neighbourhood aggregation patch_set memory_bank nearest_neighbours coreset "
     "anomaly_score anomaly_map metrics conventions patchcore drawn_defects photograph_files datasets figures "
-    "checks notebook site demo doctor __init__ explorers __main__"
+    "checks notebook site demo pictures doctor __init__ explorers __main__"
 ).split()
 PACKAGES = ("checks", "explorers")  # folders; their files may import one another
 # Of the package, these import at most the modules named.

@@ -1,4 +1,5 @@
 import re
+from base64 import b64decode
 
 import nbformat
 import pytest
@@ -17,10 +18,7 @@ LESSON = [
     new_code_cell("import ipywidgets\nipywidgets.IntSlider()"),
     new_code_cell("print(6 * 7)"),
 ]
-PNG = bytes.fromhex(
-    "89504e470d0a1a0a0000000d494844520000000100000001080000000 03a7e9b550000000a49444154789c63680000008200817749cd1f0000"
-    "000049454e44ae426082".replace(" ", "")
-)
+PNG = b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==")
 
 
 @pytest.fixture(scope="module")
