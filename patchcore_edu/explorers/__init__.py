@@ -1,0 +1,34 @@
+"""Explorers: move p, s, the levels, and watch real results change. The only place with widgets.
+
+    from patchcore_edu.explorers import Neighbourhood
+    Neighbourhood(p=5)
+
+Each is a state (checked values), a pure `render(state)` that gives a `Picture`, and a view that joins the two.
+"""
+
+from importlib import import_module
+
+_MODULES = {
+    "FeatureMap": "feature_map",
+    "Neighbourhood": "neighbourhood",
+    "Aggregation": "aggregation",
+    "PatchSet": "patch_set",
+    "MemoryBank": "memory_bank",
+    "Coreset": "coreset",
+    "AnomalyScore": "anomaly_score",
+    "AnomalyMap": "anomaly_map",
+    "Pipeline": "pipeline",
+    "PaintDefect": "paint_defect",
+}
+__all__ = list(_MODULES)
+
+
+def __getattr__(name: str) -> type:
+    # Loaded when asked for: each explorer brings its own photographs, banks and tables.
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

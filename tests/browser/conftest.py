@@ -193,3 +193,69 @@ def lab(browser, jupyter_server):
     yield lab
     for notebook in lab.notebooks:
         notebook.close()
+
+
+class OpenExplorer:
+    """An explorer as its user sees it: move its controls, point at its canvas, read what it says."""
+
+    PIXELS = """(image) => {
+        const canvas = document.createElement("canvas");
+        [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+        const context = canvas.getContext("2d");
+        context.drawImage(image, 0, 0);
+        return Array.from(context.getImageData(0, 0, canvas.width, canvas.height).data).reduce((a, b) => a + b, 0);
+    }"""
+    FRESH = """
+import io
+from matplotlib.image import imread
+from patchcore_edu.explorers.base import DPI, render_png
+pixels = imread(io.BytesIO(render_png(explorer.picture().figure, DPI)))
+print((pixels * 255).round().astype(int).sum())
+"""
+
+    def __init__(self, notebook: Notebook):
+        self.notebook, self.page = notebook, notebook.page
+        self.caption = self.page.locator(".patchcore-caption")
+        self.formula = self.page.locator(".patchcore-formula")
+        self.figure = self.page.locator(".patchcore-figure")
+        self.canvas = self.page.locator(".patchcore-canvas canvas")
+        # The first explorer of a kernel computes φ of all crops; some fit a model as well.
+        self.figure.wait_for(timeout=300_000)
+
+    def slider(self, label: str):
+        """The handle of a slider: press arrow keys on it."""
+        return self.page.locator(".widget-hslider", has_text=label).get_by_role("slider")
+
+    def choose(self, label: str, option: str) -> None:
+        """Pick an option of a dropdown by its text."""
+        self.page.locator(".widget-dropdown", has_text=label).locator("select").select_option(label=option)
+
+    def number(self, label: str):
+        """The text beside a label in the table of numbers."""
+        row = self.page.get_by_role("rowheader", name=label, exact=True).locator("xpath=..")
+        return row.locator("td")
+
+    def point(self, x: float, y: float) -> None:
+        """Click on the canvas, at shares of its width and height."""
+        box = self.canvas.bounding_box()
+        self.canvas.click(position={"x": x * box["width"], "y": y * box["height"]})
+
+    def assert_right(self) -> None:
+        """The browser shows, pixel by pixel in sum, what `render` makes of the kernel's state now; without errors."""
+        wanted = int(self.notebook.run_code(self.FRESH))
+        deadline = time.monotonic() + 20
+        while self.figure.evaluate(self.PIXELS) != wanted:
+            assert time.monotonic() < deadline, "the picture in the browser is not that of the state"
+            time.sleep(0.1)
+        self.notebook.assert_no_errors()
+
+
+@pytest.fixture
+def open_explorer(lab):
+    """`open_explorer("Neighbourhood", "p=5")` runs a cell that ends in that explorer, kept as `explorer`."""
+
+    def open_explorer(name: str, settings: str = "") -> OpenExplorer:
+        code = f"from patchcore_edu.explorers import {name}\nexplorer = {name}({settings})\nexplorer"
+        return OpenExplorer(lab.open_notebook([code]))
+
+    return open_explorer

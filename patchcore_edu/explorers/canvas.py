@@ -1,0 +1,77 @@
+"""The canvas of all explorers: point at a cell of a photograph, or paint on it."""
+
+from io import BytesIO
+from pathlib import Path
+
+import anywidget
+import numpy as np
+import traitlets
+from matplotlib.axes import Axes
+from matplotlib.image import imread, imsave
+from numpy.typing import ArrayLike
+
+from patchcore_edu import colours, figures
+from patchcore_edu.neighbourhood import neighbourhood
+
+HERE = Path(__file__).parent
+
+
+class Canvas(anywidget.AnyWidget):
+    """A photograph with a grid of cells; it reports the cell that is pointed at, and the strokes painted on it.
+
+    The browser draws the cell, N_p and strokes by itself, and tells the kernel at once. Arrow keys move the cell.
+    While painting, Space or Enter makes a stroke at the cell.
+    """
+
+    _esm = HERE / "canvas.js"
+    _css = HERE / "explorers.css"
+
+    image = traitlets.Bytes(help="PNG, see `png`").tag(sync=True)
+    alt = traitlets.Unicode(help="what the image shows, in words").tag(sync=True)
+    size = traitlets.Int(392, help="width on the page, in CSS pixels").tag(sync=True)
+    rows = traitlets.Int(28).tag(sync=True)
+    columns = traitlets.Int(28).tag(sync=True)
+    h = traitlets.Int(0, help="row of the cell").tag(sync=True)
+    w = traitlets.Int(0, help="column of the cell").tag(sync=True)
+    p = traitlets.Int(1, help="N_p is drawn around the cell").tag(sync=True)
+    border = traitlets.Unicode("clip", help="with 'valid', an N_p that leaves the map is dashed").tag(sync=True)
+    boxes = traitlets.List(
+        help="[{x, y, width, height, colour, label}] or [{points: [[x, y], …], colour, label}], in pixels of the image"
+    ).tag(sync=True)
+    colours = traitlets.Dict(colours.ROLES).tag(sync=True)
+    paint = traitlets.Bool(False, help="paint instead of pointing").tag(sync=True)
+    brush = traitlets.Int(8, help="width of the brush, in pixels of the image").tag(sync=True)
+    grey = traitlets.Float(0.0, help="what the brush paints: 0 black, 1 white").tag(sync=True)
+    smear = traitlets.Bool(False, help="the brush drags the pixels along instead").tag(sync=True)
+    strokes = traitlets.List(
+        help="[{path: [[x, y], …], brush, grey, smear}], all strokes so far, the one being drawn included"
+    ).tag(sync=True)
+
+
+def png(image: ArrayLike, low: float = 0, high: float = 1, cmap: str = "gray") -> bytes:
+    """PNG of a photograph (3, H, W) with values in [0, 1], or of a map (H, W) coloured between `low` and `high`."""
+    image = np.asarray(image)
+    file = BytesIO()
+    imsave(file, image.transpose(1, 2, 0) if image.ndim == 3 else image, vmin=low, vmax=high, cmap=cmap, format="png")
+    return file.getvalue()
+
+
+def draw(ax: Axes, canvas: Canvas) -> Axes:
+    """Draw what the canvas shows in the browser, for a static picture."""
+    image = imread(BytesIO(canvas.image))
+    figures.photograph(ax, image[..., :3].transpose(2, 0, 1))
+    height, width = image.shape[0] / canvas.rows, image.shape[1] / canvas.columns
+    if not canvas.paint:
+        figures.cell_grid(ax, canvas.rows, canvas.columns, height)
+        for a, b in neighbourhood(canvas.h, canvas.w, canvas.p, (canvas.rows, canvas.columns)):
+            figures.frame(ax, a * height, b * width, height, width, colours.NEIGHBOURHOOD, fill=True)
+        figures.frame(ax, canvas.h * height, canvas.w * width, height, width, colours.QUERY)
+    for box in canvas.boxes:
+        x, y = np.asarray(box["points"]).T if "points" in box else _corners(**box)
+        ax.fill(x - 0.5, y - 0.5, fill=False, edgecolor=box["colour"], lw=2)
+        ax.text(x.min(), y.min() - 2, box.get("label", ""), color=box["colour"], va="bottom", clip_on=True)
+    return ax
+
+
+def _corners(x: float, y: float, width: float, height: float, **_) -> tuple[np.ndarray, np.ndarray]:
+    return np.array([x, x + width, x + width, x]), np.array([y, y, y + height, y + height])

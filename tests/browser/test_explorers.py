@@ -1,0 +1,53 @@
+"""Explorers in JupyterLab: what keys and the pointer do, compared with the package."""
+
+import pytest
+from playwright.sync_api import expect
+
+from patchcore_edu import neighbourhood
+
+SHAPE = (28, 28)
+
+
+def test_neighbourhood(open_explorer):
+    shown = open_explorer("Neighbourhood", "h=0, w=0")
+    cells = shown.number("cells (a, b)")
+    expect(cells).to_have_text(" ".join(f"({a}, {b})" for a, b in neighbourhood(0, 0, 3, SHAPE)))
+    shown.slider("p,").press("ArrowRight")
+    expect(shown.caption).to_contain_text("16 of the 25 cells of N4 lie outside")
+    shown.point(0.51, 0.77)
+    expect(shown.formula).to_contain_text("N4(21, 14) =")
+    expect(shown.caption).to_contain_text("p = 4 is even")
+    shown.canvas.press("ArrowUp")
+    shown.canvas.press("ArrowLeft")
+    expect(cells).to_have_text(" ".join(f"({a}, {b})" for a, b in neighbourhood(20, 13, 4, SHAPE)))
+    assert shown.notebook.run_code("print(explorer.state.h, explorer.state.w)") == "20 13"
+    for _ in range(20):
+        shown.canvas.press("ArrowUp")
+    shown.choose("At the border", "valid: an incomplete N_p is left out")
+    expect(shown.number("a one after fagg")).to_have_text("none, the location is left out")
+    shown.assert_right()
+
+
+def test_ten_quick_changes_end_on_the_right_picture(open_explorer):
+    shown = open_explorer("Neighbourhood", "h=14, w=14")
+    slider = shown.slider("p,")
+    for key in ["ArrowRight"] * 6 + ["ArrowLeft"] * 4:
+        slider.press(key, delay=0)
+    expect(shown.number("|N5|")).to_contain_text("25 of 25")
+    assert shown.notebook.run_code("print(explorer.state.p)") == "5"
+    shown.assert_right()
+
+
+@pytest.mark.parametrize("key", ["ArrowDown", "ArrowRight"])
+def test_the_canvas_draws_the_cell_before_the_kernel_answers(open_explorer, key):
+    shown = open_explorer("Neighbourhood", "h=5, w=5")
+    busy = "import time; time.sleep(3); print(explorer.state.h, explorer.state.w)"
+    shown.notebook.client.execute(busy)
+    shown.canvas.focus()
+    before = shown.canvas.evaluate("(canvas) => canvas.toDataURL()")
+    shown.page.keyboard.press(key)
+    shown.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert shown.canvas.evaluate("(canvas) => canvas.toDataURL()") != before
+    assert "N3(5, 5)" in shown.formula.text_content()
+    expect(shown.formula).to_contain_text("N3(6, 5)" if key == "ArrowDown" else "N3(5, 6)")
+    shown.assert_right()
