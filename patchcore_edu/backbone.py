@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from urllib.error import URLError
 from urllib.parse import urlparse
 
 import torch
@@ -15,6 +14,7 @@ from patchcore_edu.validation import one_of
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 LITE_MEAN, LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
+CHUNK = 4  # images at a time: what lies between two layers is then small enough for a processor's cache
 
 
 class Backbone(nn.Module):
@@ -57,14 +57,8 @@ class Backbone(nn.Module):
     def forward(self, images: torch.Tensor, levels: Iterable[int] = (2, 3)) -> dict[int, torch.Tensor]:
         """{j: φ_j(images)} for each level j asked for, (n, c_j, h_j, w_j), in rising order of j."""
         levels = check_levels(levels)
-        x = self._normalised(images)
-        phi = {}
-        for j, stage in enumerate(self._stages[: max(levels)], start=1):
-            for module in stage:
-                x = module(x)
-            if j in levels:
-                phi[j] = x
-        return phi
+        chunks = [self._chunk(chunk, levels) for chunk in images.split(CHUNK)]
+        return {j: torch.cat([phi[j] for phi in chunks]) for j in levels}
 
     @torch.inference_mode()
     def classify(self, images: torch.Tensor) -> torch.Tensor:
@@ -74,6 +68,16 @@ class Backbone(nn.Module):
             for module in stage:
                 x = module(x)
         return self._head(x).softmax(dim=1)
+
+    def _chunk(self, images: torch.Tensor, levels: tuple[int, ...]) -> dict[int, torch.Tensor]:
+        x = self._normalised(images)
+        phi = {}
+        for j, stage in enumerate(self._stages[: max(levels)], start=1):
+            for module in stage:
+                x = module(x)
+            if j in levels:
+                phi[j] = x
+        return phi
 
     def _normalised(self, images: torch.Tensor) -> torch.Tensor:
         return ((images.to(self.mean) - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
@@ -117,11 +121,11 @@ def _resnet(name: str, weights: str | Path | None) -> Backbone:
 def _torchvision_weights(weights: torchvision.models.WeightsEnum) -> dict[str, torch.Tensor]:
     try:
         return weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
-    except (URLError, OSError) as error:
+    except Exception as error:  # no network, a download cut short, or a damaged file in the folder
         file = Path(urlparse(weights.url).path).name
         folder = Path(torch.hub.get_dir()) / "checkpoints"
         raise FileNotFoundError(
-            f"The weights {weights} could not be downloaded ({error}). Fetch {weights.url} on a machine with a "
+            f"The weights {weights} could not be loaded ({error}). Fetch {weights.url} on a machine with a "
             f"network and put the file {file} into the folder {folder}, or pass its path as `weights`."
         ) from error
 
