@@ -1,0 +1,73 @@
+from dataclasses import FrozenInstanceError, fields, replace
+
+import pytest
+
+from patchcore_edu import CONVENTIONS, Conventions, aggregate, anomaly_map, greedy_coreset, patch_set, random_projection
+from patchcore_edu.conventions import as_conventions
+
+
+def test_names_stand_for_records():
+    assert list(CONVENTIONS) == ["paper", "official", "anomalib"]
+    for name, record in CONVENTIONS.items():
+        assert as_conventions(name) is record and as_conventions(record) is record
+    assert len(set(CONVENTIONS.values())) == 3
+
+
+def test_the_paper_is_the_default():
+    assert CONVENTIONS["paper"] == Conventions()
+
+
+def test_a_choice_defaults_to_that_of_its_function_except_for_the_border():
+    """Whoever calls the functions one after another gets what the pipeline does, but for the one documented choice."""
+    differs = set()
+    for function in (aggregate, patch_set, greedy_coreset, anomaly_map):
+        names, values = function.__code__.co_varnames[: function.__code__.co_argcount], function.__defaults__
+        for name, value in zip(names[-len(values) :], values, strict=True):
+            if name in {field.name for field in fields(Conventions)} and getattr(Conventions(), name) != value:
+                differs.add((name, value, getattr(Conventions(), name)))
+    assert differs == {("border", "clip", "zero")}
+    assert random_projection.__defaults__ == (Conventions().projection_dim, 0, Conventions().projection)
+
+
+def test_a_record_is_frozen_and_replaced():
+    paper = CONVENTIONS["paper"]
+    with pytest.raises(FrozenInstanceError):
+        paper.sigma = 1
+    changed = replace(paper, sigma=1, projection=None, projection_dim=None)
+    assert (changed.sigma, changed.projection, paper.sigma, paper.projection) == (1, None, 4, "gaussian")
+
+
+@pytest.mark.parametrize(
+    "field, value, allowed",
+    [
+        ("border", "wrap", "it must be one of 'clip', 'zero', 'valid'"),
+        ("pooling", "max", "it must be one of 'spatial', 'flattened'"),
+        ("merge", "add", "it must be one of 'concatenate', 'pool'"),
+        ("stride_on", "image", "it must be one of 'merged', 'level'"),
+        ("dim", 0, "it must be a whole number of at least 1"),
+        ("projection", "pca", "it must be one of None, 'gaussian', 'linear', 'sparse'"),
+        ("projection_dim", 0, "it must be a whole number of at least 1"),
+        ("start", "first", "it must be one of 'random', 'random, dropped', 'mean of ten'"),
+        ("squared", "yes", "it must be one of False, True"),
+        ("reweighting", None, "it must be one of False, True"),
+        ("upsampling", "cubic", "it must be one of 'bilinear', 'nearest'"),
+        ("sigma", -1, "it must be a number in [0, inf)"),
+        ("edge", "wrap", "it must be one of 'reflect', 'mirror', 'constant', 'nearest'"),
+    ],
+)
+def test_bad_input(field, value, allowed):
+    with pytest.raises(ValueError) as error:
+        Conventions(**{field: value})
+    assert str(error.value) == f"{field} was {value!r}; {allowed}"
+
+
+def test_every_field_is_checked():
+    checked = {mark.args[1][i][0] for mark in test_bad_input.pytestmark for i in range(len(mark.args[1]))}
+    assert checked == {field.name for field in fields(Conventions)}
+
+
+@pytest.mark.parametrize("name", ["Paper", None, 3])
+def test_an_unknown_name(name):
+    with pytest.raises(ValueError) as error:
+        as_conventions(name)
+    assert str(error.value) == f"conventions was {name!r}; it must be one of 'paper', 'official', 'anomalib'"

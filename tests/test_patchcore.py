@@ -1,0 +1,319 @@
+from dataclasses import fields, replace
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from patchcore_edu import (
+    CONVENTIONS,
+    MemoryBank,
+    PatchCore,
+    anomaly_map,
+    greedy_coreset,
+    image_score,
+    memory_bank,
+    patch_neighbours,
+    patch_set,
+    random_projection,
+)
+from patchcore_edu.datasets import PhotoTextures
+
+
+class Samples(Dataset):
+    """A data set as torchvision has them: no __iter__, and no end but its length and an IndexError."""
+
+    def __init__(self, samples):
+        self.samples = samples
+
+    def __len__(self):
+        return len(self.samples)
+
+    def __getitem__(self, i):
+        return self.samples[i]
+
+
+@pytest.fixture(scope="module")
+def good():
+    return Samples([PhotoTextures("brick", "train", size=64)[i] for i in range(18)])
+
+
+@pytest.fixture(scope="module")
+def test():
+    return Samples([PhotoTextures("brick", "test", size=64)[i] for i in (0, 1, 20, 30)])
+
+
+def images_of(samples):
+    return torch.stack([sample.image for sample in samples.samples])
+
+
+def assert_same(one, other):
+    """Two banks, or two predictions, equal to the last digit."""
+    for field in fields(one):
+        assert torch.equal(getattr(one, field.name), getattr(other, field.name)), field.name
+
+
+@pytest.fixture(scope="module")
+def fitted(backbone, good):
+    return PatchCore(backbone).fit(good)
+
+
+# --- fit and predict --------------------------------------------------------------------------------------------
+
+
+def test_it_is_the_equations_one_after_another(backbone, good, test):
+    model = PatchCore(backbone, levels=(3, 2), p=3, s=2, coreset_ratio=0.2, b=4, seed=7).fit(good)
+    P = patch_set(backbone(images_of(good), (2, 3)), p=3, s=2, border="zero")
+    M = memory_bank(P, s=2)
+    M_C = M.take(greedy_coreset(random_projection(M.vectors, 128, seed=7), ratio=0.2, seed=7))
+    assert model.rows_before == len(M) == 18 * 4 * 4 and len(model.bank) == int(0.2 * len(M))
+    # The batches differ from those of the model, and with them the last digits.
+    torch.testing.assert_close(model.bank.vectors, M_C.vectors, rtol=1e-3, atol=1e-3)
+    assert torch.equal(model.bank.image, M_C.image) and torch.equal(model.bank.position, M_C.position)
+
+    prediction = model.predict(test)
+    P_test = patch_set(backbone(images_of(test), (2, 3)), p=3, s=2, border="zero")
+    distance, nearest = patch_neighbours(P_test, model.bank.vectors)
+    torch.testing.assert_close(prediction.patch_distance, distance)
+    assert torch.equal(prediction.nearest, nearest)
+    torch.testing.assert_close(prediction.score, image_score(P_test, model.bank.vectors, b=4))
+    torch.testing.assert_close(prediction.anomaly_map, anomaly_map(distance, 64))
+
+
+def test_it_tells_good_from_bad(fitted, test):
+    score = fitted.predict(test).score
+    assert score[2:].min() > score[:2].max()
+
+
+def test_images_that_arrive_in_any_form_give_one_bank_and_one_answer(backbone, good, test, fitted):
+    tensor = images_of(good)
+    forms = {
+        "tensor": tensor,
+        "list of batches": list(tensor.split(4)),
+        "images and batches": [tensor[0], tensor[1:4], tensor[4], tensor[5:]],
+        "loader": DataLoader(good, batch_size=5),
+        "generator": (batch for batch in tensor.split(7)),
+    }
+    assert len(fitted.bank) == 18 * 8 * 8 // 10
+    for form, images in forms.items():
+        model = PatchCore(backbone).fit(images)
+        assert model.rows_before == fitted.rows_before, form
+        assert_same(model.bank, fitted.bank)
+    expected = fitted.predict(test)
+    for images in (list(images_of(test)), DataLoader(test, batch_size=3)):
+        assert_same(fitted.predict(images), expected)
+
+
+def test_one_seed_one_bank(backbone, good, test, fitted):
+    again, other = PatchCore(backbone).fit(good), PatchCore(backbone, seed=1).fit(good)
+    assert_same(again.bank, fitted.bank)
+    assert_same(again.predict(test), fitted.predict(test))
+    assert not torch.equal(other.bank.vectors, fitted.bank.vectors)
+
+
+def test_every_row_of_the_bank_names_its_patch(backbone, good):
+    model = PatchCore(backbone, coreset_ratio=0.05, s=3).fit(good)
+    P = PatchCore(backbone).patches(images_of(good))
+    h, w = model.bank.position.T
+    torch.testing.assert_close(model.bank.vectors, P[model.bank.image, h, w], rtol=1e-3, atol=1e-3)
+
+
+def test_members_of_the_bank_score_0(backbone, good):
+    model = PatchCore(backbone, coreset_ratio=1, p=4).fit(good)
+    prediction = model.predict(good)
+    assert not prediction.patch_distance.any() and not prediction.score.any()
+    assert torch.equal(prediction.nearest.flatten(), torch.arange(18 * 8 * 8))
+
+
+def test_the_whole_bank_is_kept_in_order(backbone, good):
+    model = PatchCore(backbone, coreset_ratio=1).fit(good)
+    assert len(model.bank) == model.rows_before
+    assert_same(model.bank, memory_bank(torch.cat([model.patches(batch) for batch in images_of(good).split(16)])))
+
+
+@pytest.mark.parametrize("s, side", [(1, 8), (2, 4), (5, 2), (8, 1)])
+def test_a_stride_thins_the_map_and_not_the_picture(backbone, good, test, s, side):
+    model = PatchCore(backbone, s=s, coreset_ratio=0.5).fit(good)
+    prediction = model.predict(test)
+    assert model.rows_before == 18 * side**2
+    assert prediction.patch_distance.shape == prediction.nearest.shape == (4, side, side)
+    assert prediction.anomaly_map.shape == (4, 64, 64) and prediction.score.shape == (4,)
+
+
+def test_a_saved_bank_predicts_alike(backbone, fitted, test, tmp_path):
+    fitted.bank.save(tmp_path / "bank.npz")
+    model = PatchCore(backbone)
+    model.bank = MemoryBank.load(tmp_path / "bank.npz")
+    assert_same(model.predict(test), fitted.predict(test))
+
+
+def test_fitting_again_forgets(backbone, good, fitted):
+    model = PatchCore(backbone).fit(images_of(good)[:3])
+    assert model.rows_before == 3 * 64
+    assert_same(model.fit(good).bank, fitted.bank)
+
+
+def test_photographs_that_are_not_square(backbone):
+    images = torch.rand(2, 3, 64, 100, generator=torch.Generator().manual_seed(0))
+    prediction = PatchCore(backbone).fit(images).predict(images[:1])
+    assert prediction.anomaly_map.shape == (1, 64, 100) and prediction.patch_distance.shape == (1, 8, 13)
+
+
+def test_a_name_loads_its_backbone(fitted, good, test):
+    assert_same(PatchCore("efficientnet_lite0").fit(good).predict(test), fitted.predict(test))
+
+
+# --- conventions ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_conventions_by_name_and_by_record(backbone, good, test, name):
+    by_name = PatchCore(backbone, conventions=name).fit(good).predict(test)
+    by_record = PatchCore(backbone, conventions=replace(CONVENTIONS[name])).fit(good).predict(test)
+    assert_same(by_name, by_record)
+    assert by_name.score[2:].min() > by_name.score[:2].max()
+
+
+def test_the_authors_scores_are_the_largest_squared_distances(backbone, good, test):
+    model = PatchCore(backbone, conventions="official").fit(good)
+    prediction = model.predict(test)
+    distance, _ = patch_neighbours(model.patches(images_of(test)), model.bank.vectors)
+    torch.testing.assert_close(prediction.patch_distance, distance.square(), rtol=1e-4, atol=1e-4)
+    assert torch.equal(prediction.score, prediction.patch_distance.amax((1, 2)))
+
+
+@pytest.mark.parametrize(
+    "change, what",
+    [
+        ({"border": "clip"}, "bank"),
+        ({"pooling": "flattened", "dim": 200}, "bank"),
+        ({"merge": "pool", "dim": 100}, "bank"),
+        ({"projection": None}, "bank"),
+        ({"projection": "sparse"}, "bank"),
+        ({"projection_dim": 16}, "bank"),
+        ({"start": "mean of ten"}, "bank"),
+        ({"squared": True}, "patch_distance"),
+        ({"reweighting": False}, "score"),
+        ({"upsampling": "nearest"}, "anomaly_map"),
+        ({"sigma": 1}, "anomaly_map"),
+        ({"edge": "constant"}, "anomaly_map"),
+    ],
+)
+def test_every_choice_changes_what_it_is_about_and_nothing_before(backbone, good, test, fitted, change, what):
+    model = PatchCore(backbone, conventions=replace(CONVENTIONS["paper"], **change)).fit(good)
+    before, after = fitted.predict(test), model.predict(test)
+    changed = [
+        name for name in ("patch_distance", "score", "anomaly_map")
+        if not torch.equal(getattr(before, name), getattr(after, name))
+    ]  # fmt: skip
+    if not torch.equal(model.bank.vectors, fitted.bank.vectors):
+        changed.insert(0, "bank")
+    assert changed[0] == what
+    assert what not in ("score", "anomaly_map") or changed == [what]
+
+
+def test_a_stride_on_each_level_gives_another_bank(backbone, good):
+    change = {"stride_on": "level"}
+    merged, level = (
+        PatchCore(backbone, s=2, conventions=replace(CONVENTIONS["paper"], **c)).fit(good) for c in ({}, change)
+    )
+    assert merged.rows_before == level.rows_before
+    assert not torch.equal(merged.bank.vectors, level.bank.vectors)
+
+
+# --- bad input --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (
+            {"backbone": "vgg16"},
+            "name was 'vgg16'; it must be one of 'efficientnet_lite0', 'resnet18', 'wide_resnet50_2'",
+        ),
+        ({"levels": (2, 5)}, "levels was (2, 5); it must name different levels out of 1, 2, 3, 4"),
+        ({"p": 0}, "p was 0; it must be a whole number of at least 1"),
+        ({"p": 3.0}, "p was 3.0; it must be a whole number of at least 1"),
+        ({"s": 0}, "s was 0; it must be a whole number of at least 1"),
+        ({"b": 0}, "b was 0; it must be a whole number of at least 1"),
+        ({"coreset_ratio": 0}, "coreset_ratio was 0; it must be a number in (0, 1]"),
+        ({"coreset_ratio": 10}, "coreset_ratio was 10; it must be a number in (0, 1]"),
+        ({"conventions": "mine"}, "conventions was 'mine'; it must be one of 'paper', 'official', 'anomalib'"),
+        ({"seed": -1}, "seed was -1; it must be a whole number of at least 0"),
+    ],
+)
+def test_bad_arguments(backbone, arguments, message):
+    with pytest.raises(ValueError) as error:
+        PatchCore(**{"backbone": backbone} | arguments)
+    assert str(error.value) == message
+
+
+images = torch.zeros(2, 3, 96, 96)
+
+
+@pytest.mark.parametrize(
+    "bad, message",
+    [
+        ([], "images held no image; {} needs at least one"),
+        (images[:0], "images held no image; {} needs at least one"),
+        (images[0], "images had shape (3, 96, 96); it must be (n, 3, H, W)"),
+        (7, "images was of type int; it must be a tensor, a data set or batches"),
+        ("photographs", "images was of type str; it must be a floating-point tensor of shape (n, 3, H, W)"),
+        (
+            [images, images[:, :, :64]],
+            "images held images of shapes (3, 96, 96) and (3, 64, 96); all must have one shape",
+        ),
+        ([images[0], images[0, :, :64]], "images held images of shapes (3, 96, 96) and (3, 64, 96); all must have one"),
+        ([images[:, :1]], "images had 1 channels (shape (2, 1, 96, 96)); they must have 3"),
+        ([images.byte()], "images was a tensor of shape (2, 3, 96, 96) and dtype uint8; it must be a floating-point"),
+        ([images.numpy()], "images was of type ndarray; it must be a floating-point tensor of shape (n, 3, H, W)"),
+        ([(images, 0)], "images was of type tuple; it must be a floating-point tensor of shape (n, 3, H, W)"),
+        ([images / 0], "images holds NaN or infinite values; all its values must be finite"),
+        ([images + 2], "images held values from 2 to 2; they must lie in [0, 1]"),
+    ],
+)
+def test_bad_images(backbone, fitted, bad, message):
+    for function, doing in ((PatchCore(backbone).fit, "fit"), (fitted.predict, "predict")):
+        with pytest.raises(ValueError) as error:
+            function(bad)
+        assert str(error.value).startswith(message.format(doing))
+
+
+def test_p_larger_than_a_map(backbone):
+    with pytest.raises(ValueError, match="p was 7; it must be a whole number from 1 to 6"):
+        PatchCore(backbone, p=7).fit(images)
+
+
+def test_predicting_before_fitting(backbone):
+    with pytest.raises(ValueError, match="bank was None; call fit before predict"):
+        PatchCore(backbone).predict(images)
+
+
+def test_a_bank_of_another_dimension(backbone):
+    model = PatchCore(backbone, levels=(2,))
+    model.bank = memory_bank(torch.zeros(1, 2, 2, 152))
+    with pytest.raises(ValueError, match="bank held vectors of 152 dimensions; patches of this model have 40"):
+        model.predict(images)
+
+
+def test_a_failed_fit_leaves_the_old_bank(fitted):
+    bank = fitted.bank
+    with pytest.raises(ValueError):
+        fitted.fit([images, images / 0])
+    assert fitted.bank is bank
+
+
+# --- progress ---------------------------------------------------------------------------------------------------
+
+
+def test_a_bar_shows_when_it_takes_long(backbone, fitted, monkeypatch, capsys):
+    import time
+
+    def slow(batches):
+        for batch in batches:
+            time.sleep(1.1)
+            yield batch
+
+    fitted.predict(images)
+    assert capsys.readouterr().err == ""
+    fitted.predict(slow([images, images]))
+    assert "predict" in capsys.readouterr().err
