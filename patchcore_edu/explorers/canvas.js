@@ -20,6 +20,7 @@ function render({ model, el }) {
   let bytes = null; // what it was decoded from
   let strokes = []; // all strokes, the one being drawn included
   let drawing = false;
+  let wet = null; // the last stroke, until the kernel's photograph shows it
   let pointer = null; // where the brush is, in pixels of the image
   let frame = 0;
 
@@ -42,6 +43,7 @@ function render({ model, el }) {
     // A later image may have overtaken this one.
     if (png === bytes) {
       bitmap = decoded;
+      if (!drawing) wet = null;
       schedule();
     }
   }
@@ -106,18 +108,12 @@ function render({ model, el }) {
   }
 
   function drawBrush(scale, cell) {
-    const stroke = drawing && strokes[strokes.length - 1];
-    if (stroke && !stroke.smear) {
+    if (wet && !wet.smear) {
       context.lineCap = context.lineJoin = "round";
-      context.lineWidth = stroke.brush * scale;
-      context.strokeStyle = `rgb(${Array(3).fill(Math.round(255 * stroke.grey)).join()})`;
+      context.lineWidth = wet.brush * scale;
+      context.strokeStyle = `rgb(${Array(3).fill(Math.round(255 * wet.grey)).join()})`;
       context.beginPath();
-      for (const [x, y] of stroke.path) context.lineTo((x + 0.5) * scale, (y + 0.5) * scale);
-      context.lineTo((stroke.path[0][0] + 0.5) * scale, (stroke.path[0][1] + 0.5) * scale);
-      if (stroke.path.length > 1) {
-        context.beginPath();
-        for (const [x, y] of stroke.path) context.lineTo((x + 0.5) * scale, (y + 0.5) * scale);
-      }
+      for (const [x, y] of [wet.path[0], ...wet.path]) context.lineTo((x + 0.5) * scale, (y + 0.5) * scale);
       context.stroke();
     }
     const [x, y] = pointer ?? middle();
@@ -203,7 +199,8 @@ function render({ model, el }) {
     canvas.setPointerCapture(event.pointerId);
     if (model.get("paint")) {
       drawing = true;
-      send([...strokes, newStroke([pixel(event)])]);
+      wet = newStroke([pixel(event)]);
+      send([...strokes, wet]);
     } else point(event);
   });
   canvas.addEventListener("pointermove", (event) => {
@@ -214,10 +211,9 @@ function render({ model, el }) {
     }
     pointer = pixel(event);
     if (drawing) {
-      const { path } = strokes[strokes.length - 1];
-      const [x, y] = path[path.length - 1];
+      const [x, y] = wet.path.at(-1);
       if (Math.hypot(pointer[0] - x, pointer[1] - y) >= 2) {
-        path.push(pointer);
+        wet.path.push(pointer);
         send(strokes);
       }
     }
