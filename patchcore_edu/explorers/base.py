@@ -1,7 +1,8 @@
 """What every explorer is made of: a state, a pure `render(state)`, and the widgets that join the two."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from io import BytesIO
@@ -11,6 +12,7 @@ from textwrap import wrap
 import anywidget
 import ipywidgets
 import numpy as np
+import torch
 import traitlets
 from matplotlib.figure import Figure
 from matplotlib.image import imread
@@ -32,7 +34,8 @@ class Picture:
         caption: one line that says what to look at, with the live numbers in it.
         numbers: a small table, label → text.
         formula: the equation with the live numbers in it; `N_p` and `x^(h,w)` are typeset in the browser.
-        canvas: traits of the `Canvas` (image, rows, columns, p, boxes, …); empty if the explorer has none.
+        canvas: traits of the `Canvas` (image, rows, columns, p, boxes, …); empty if the explorer has none. Those named
+            as a trait of the state (p, brush, …) must have its value: sliders move them in the browser, at once.
     """
 
     figure: Figure
@@ -79,7 +82,7 @@ def _controlled(trait: traitlets.TraitType, control: type, label: str, **setting
             value=value,
             description=label,
             style={"description_width": "initial"},
-            layout={"width": "auto", "min_width": "300px"} if control is not ipywidgets.Checkbox else {},
+            layout={"width": "340px"} if control is not ipywidgets.Checkbox else {},
             **settings,
         )
     )
@@ -147,7 +150,8 @@ class Explorer:
     def picture(self) -> Picture:
         """The picture of the present state. A combination that makes no sense gives one that says why."""
         try:
-            return type(self).render(self.state)
+            with one_thread():
+                return type(self).render(self.state)
         except ValueError as why:
             figure = Figure(figsize=(6.8, 3.6))
             figure.text(0.5, 0.5, "\n".join(wrap(str(why), 60)), ha="center", va="center", fontsize=11)
@@ -165,7 +169,10 @@ class Explorer:
         static = Figure(figsize=(left + width, below + height))
         inches = [left + width, below + height] * 2
         if picture.canvas:
-            draw(static.add_axes(np.divide([0.1, below, height - 0.2, height], inches)), self.canvas)
+            draw(
+                static.add_axes(np.divide([0.1, below, height - 0.2, height], inches)),
+                {**self._tied(), **picture.canvas},
+            )
         ax = static.add_axes(np.divide([left, below, width, height], inches))
         ax.imshow(imread(BytesIO(render_png(picture.figure, 2 * DPI))))
         ax.axis("off")
@@ -198,16 +205,34 @@ class Explorer:
         self._key = key
         shown = self._kept(key)
         if shown.canvas:
+            traits = {**self._tied(), **shown.canvas}
             if self.canvas is None:
-                self.canvas = Canvas()
+                self.canvas = Canvas(**traits)
                 self.canvas.observe(self._pointed, list(self._tied()))
-            _set(self.canvas, {**self._tied(), **shown.canvas})
+                self._links = {name: self._link(name) for name in self.controls if self.canvas.has_trait(name)}
+            _set(self.canvas, {name: value for name, value in traits.items() if not self._links.get(name)})
         _set(self._view, shown.view)
+
+    def _link(self, name: str) -> ipywidgets.Widget | None:
+        """Let a slider move the canvas's trait of the same name in the browser: a late kernel never sets it back."""
+        control = self.controls[name]
+        return ipywidgets.jsdlink((control, "value"), (self.canvas, name)) if "value" in control.keys else None
 
     def _pointed(self, change: object) -> None:
         with self.state.hold_trait_notifications():
             for name in self._tied():
                 setattr(self.state, name, getattr(self.canvas, name))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """PyTorch on one thread. On two cores its threads wait for the one that the browser draws with: up to ten times."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _set(widget: ipywidgets.Widget, traits: Mapping[str, object]) -> None:

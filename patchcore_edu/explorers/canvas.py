@@ -1,7 +1,9 @@
 """The canvas of all explorers: point at a cell of a photograph, or paint on it."""
 
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import anywidget
 import numpy as np
@@ -56,8 +58,9 @@ def png(image: ArrayLike, low: float = 0, high: float = 1, cmap: str = "gray") -
     return file.getvalue()
 
 
-def draw(ax: Axes, canvas: Canvas) -> Axes:
-    """Draw what the canvas shows in the browser, for a static picture."""
+def draw(ax: Axes, traits: Mapping[str, object]) -> Axes:
+    """Draw what a `Canvas` with these traits shows in the browser, for a static picture."""
+    canvas = SimpleNamespace(**({name: trait.default() for name, trait in Canvas.class_traits().items()} | traits))
     image = imread(BytesIO(canvas.image))
     figures.photograph(ax, image[..., :3].transpose(2, 0, 1))
     height, width = image.shape[0] / canvas.rows, image.shape[1] / canvas.columns

@@ -13,7 +13,7 @@ from patchcore_edu import colours, figures
 from patchcore_edu.anomaly_score import max_patch_score
 from patchcore_edu.explorers.base import Explorer, Picture, real, switch, whole
 from patchcore_edu.explorers.canvas import png
-from patchcore_edu.explorers.photographs import model, one_thread, photographs
+from patchcore_edu.explorers.photographs import model, photographs
 from patchcore_edu.patchcore import Prediction
 
 GOOD = 16
@@ -47,7 +47,7 @@ def render(state: State) -> Picture:
     return Picture(
         figure=_figure(anomaly, s, normal, high),
         caption=f"{what}: s = {s:.1f} is {verdict} {normal:.1f}, the highest score of {GOOD} good photographs.",
-        formula=f"s = w · s^(*) = {s / s_star.item():.3f} · {s_star.item():.1f} = {s:.1f}",
+        formula=f"s = w · s* = {s / s_star.item():.3f} · {s_star.item():.1f} = {s:.1f}",
         numbers={
             "score s": f"{s:.2f}",
             f"highest s of {GOOD} good photographs": f"{normal:.2f}",
@@ -106,32 +106,36 @@ def _painted(photograph: int, strokes: tuple[str, ...]) -> np.ndarray:
 def _judged(photograph: int, strokes: tuple[str, ...]) -> Prediction:
     fitted, _ = model("brick")
     image = torch.from_numpy(np.ascontiguousarray(_painted(photograph, strokes), dtype=np.float32))
-    with one_thread():
-        return fitted.predict(image.expand(1, 3, -1, -1))
+    return fitted.predict(image.expand(1, 3, -1, -1))
 
 
 def _figure(anomaly: torch.Tensor, s: float, normal: float, high: float) -> Figure:
     figure = Figure(figsize=(6.8, 4.0))
     figures.heat(figure.add_axes((0.01, 0.03, 0.52, 0.884)), anomaly, 0, high, "Anomaly map")
-    ruler = figure.add_axes((0.57, 0.03, 0.03, 0.884))
+    ruler = figure.add_axes((0.6, 0.03, 0.03, 0.884))
     top = 1.3 * high
     ruler.imshow(
-        np.linspace(0, 1.3, 131)[:, None], cmap=colours.MAP, vmin=0, vmax=1, extent=(0, 1, 0, top), aspect="auto"
+        np.linspace(0, 1.3, 131)[:, None],
+        cmap=colours.MAP,
+        vmin=0,
+        vmax=1,
+        extent=(0, 1, 0, top),
+        aspect="auto",
+        origin="lower",
     )
     ruler.set_ylim(0, top)
     ruler.set_xticks([])
-    ruler.yaxis.tick_right()
     ruler.tick_params(labelsize=9)
     ruler.set_title("distance to the bank", fontsize=10, loc="left")
     for value, text, colour in (
         (s, f"s = {s:.1f}, this photograph", colours.QUERY),
-        (normal, f"{normal:.1f}, highest of {GOOD} good ones", colours.CORESET),
+        (normal, f"{normal:.1f}, highest of {GOOD} good", colours.CORESET),
     ):
         # The names are kept apart when the two scores are close.
         apart = 0.035 * top if abs(s - normal) < 0.07 * top else 0
         at = value + (apart if value == max(s, normal) else -apart)
         arrow = {"arrowstyle": "-|>", "color": colour, "lw": 2}
-        ruler.annotate(text, (1.0, min(value, top)), (5.0, min(at, top)), va="center", fontsize=10, arrowprops=arrow)
+        ruler.annotate(text, (1.0, min(value, top)), (3.0, min(at, top)), va="center", fontsize=10, arrowprops=arrow)
     return figure
 
 

@@ -1,7 +1,5 @@
 """What explorers share, computed once for each process: photographs, their feature maps, and a fitted model."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -50,14 +48,3 @@ def model(category: str = "brick") -> tuple[PatchCore, Prediction]:
     """PatchCore with its default settings, fitted on the good crops, and what it predicts for the test crops."""
     fitted = PatchCore(backbone()).fit(photographs(category, "train").images)
     return fitted, fitted.predict(photographs(category, "test").images)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One image at a time is judged by one thread: others would wait for the cores that the browser draws with."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -51,3 +51,40 @@ def test_the_canvas_draws_the_cell_before_the_kernel_answers(open_explorer, key)
     assert "N3(5, 5)" in shown.formula.text_content()
     expect(shown.formula).to_contain_text("N3(6, 5)" if key == "ArrowDown" else "N3(5, 6)")
     shown.assert_right()
+
+
+def test_paint_defect(open_explorer):
+    shown = open_explorer("PaintDefect", "strokes=[]")
+    score = shown.number("score s")
+    clean = score.text_content()
+    expect(shown.caption).to_contain_text("Nothing is painted yet")
+    box = shown.canvas.bounding_box()
+    mouse = shown.page.mouse
+    mouse.move(box["x"] + 100, box["y"] + 100)
+    mouse.down()
+    mouse.move(box["x"] + 250, box["y"] + 160, steps=20)
+    expect(shown.caption).to_contain_text("Painted")  # while the button is still down
+    mouse.up()
+    shown.assert_right()
+    one = score.text_content()
+    assert float(one) > float(clean) + 5
+    state = shown.notebook.run_code(
+        "s = explorer.state.strokes; print(len(s), len(s[0]['path']) > 10, s[0]['path'][-1])"
+    )
+    assert state == "1 True [142, 91]"
+    for key in ["ArrowDown"] * 14 + ["Space"]:
+        shown.canvas.press(key)
+    expect(shown.number("strokes")).to_have_text("2")
+    shown.page.get_by_label("Smear").check()
+    shown.canvas.press("Enter")
+    expect(shown.number("strokes")).to_have_text("3")
+    assert shown.notebook.run_code("print(explorer.state.strokes[2]['smear'], explorer.state.h)") == "True 20"
+    shown.assert_right()
+    undo = shown.page.get_by_role("button", name="Undo")
+    undo.click()
+    undo.click()
+    expect(score).to_have_text(one)
+    shown.page.get_by_role("button", name="Clear").click()
+    expect(score).to_have_text(clean)
+    expect(undo).to_be_disabled()
+    shown.assert_right()

@@ -1,0 +1,197 @@
+"""Explorer of eq. (5) and Algorithm 1: members chosen one by one, and the patch that each choice leaves worst covered."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+import traitlets
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from sklearn.cluster import kmeans_plusplus
+from sklearn.decomposition import PCA
+
+from patchcore_edu import colours, figures
+from patchcore_edu.coreset import greedy_coreset, random_projection
+from patchcore_edu.explorers.base import Explorer, Picture, steps, whole
+from patchcore_edu.explorers.photographs import photographs
+from patchcore_edu.memory_bank import MemoryBank, memory_bank
+from patchcore_edu.patch_set import patch_set
+
+PHOTOGRAPHS = 8
+SIZES = (*range(1, 21), 25, 30, 40, 50, 60, 80, 100, 125, 157, 200, 250, 313, 400, 500, 627)
+"""The values of l, up to 10 % of the bank."""
+PSI = {"none": 0, "128": 128, "32": 32, "8": 8, "2": 2}
+STYLES = {"greedy": (colours.CORESET, "-"), "random": ("dimgrey", "--"), "k-means++": (colours.NEIGHBOURHOOD, "-.")}
+STRIDE = 8
+BINS = 64
+
+
+class State(traitlets.HasTraits):
+    """l, the random start, and how many dimensions ψ leaves to guide the choice."""
+
+    l = steps("l, rows kept", 12, SIZES)  # noqa: E741 - the paper's letter
+    start = whole("Start, a seed", 0, 0, 9)
+    psi = steps("ψ, dimensions", 0, PSI)
+
+
+@dataclass(frozen=True)
+class Cover:
+    """Rows in the order chosen, and for each of `SIZES` every member's distance to the rows chosen so far."""
+
+    chosen: torch.Tensor
+    distance: np.ndarray
+
+    @property
+    def radius(self) -> np.ndarray:
+        """Eq. (5) for each of `SIZES`."""
+        return self.distance.max(1)
+
+
+def render(state: State) -> Picture:
+    """The members chosen greedily and at random on the plane, and the covering radius against l."""
+    size, step = state.l, SIZES.index(state.l)
+    covers = {
+        "greedy": _greedy(state.start, state.psi),
+        "random": _random(state.start),
+        "k-means++": _seeding(),
+    }
+    radius = {name: float(cover.radius[step]) for name, cover in covers.items()}
+    bank = _bank()
+    n = len(bank)
+    guide = f"guided by ψ({state.psi}), " if state.psi else ""
+    worse = radius["random"] - radius["greedy"]
+    verdict = f"{abs(worse):.1f} {'farther' if worse > 0 else 'nearer'}" if abs(worse) >= 0.05 else "as far"
+    return Picture(
+        figure=_figure(covers, step, state.start),
+        caption=f"With {size} of {n:,} rows, {guide}the worst covered patch is {radius['greedy']:.1f} from the greedy M_C; "
+        f"the random choice leaves one {verdict}. Bright: badly covered.",
+        formula="max over m ∈ M of min over n ∈ M_C of ‖m − n‖₂ = "
+        + ", ".join(f"{value:.1f} ({name})" for name, value in radius.items()),
+        numbers={
+            "l": f"{size} of N = {n:,} ({size / n:.1%})",
+            "last row chosen by greedy": _origin(bank, int(covers["greedy"].chosen[size - 1])),
+            "worst covered by greedy": _origin(bank, int(covers["greedy"].distance[step].argmax())),
+            "worst covered by random": _origin(bank, int(covers["random"].distance[step].argmax())),
+        },
+    )
+
+
+def _origin(bank: MemoryBank, row: int) -> str:
+    h, w = bank.position[row].tolist()
+    return f"row {row:,}: photograph {int(bank.image[row])}, (h, w) = ({h}, {w})"
+
+
+@lru_cache(maxsize=1)
+def _bank() -> MemoryBank:
+    phi = photographs("brick", "train").phi
+    return memory_bank(patch_set({j: phi[j][:PHOTOGRAPHS] for j in (2, 3)}, border="zero"))
+
+
+@lru_cache(maxsize=1)
+def _plane() -> np.ndarray:
+    return PCA(2, random_state=0).fit_transform(_bank().vectors.numpy())
+
+
+@lru_cache(maxsize=1)
+def _squares() -> tuple[np.ndarray, tuple[float, ...]]:
+    """The square of the plane that each member falls into, counted row by row, and the plane's extent."""
+    low, high = _plane().min(0) - 1, _plane().max(0) + 1
+    column, row = ((_plane() - low) / (high - low) * BINS).astype(int).T
+    return row * BINS + column, (low[0], high[0], low[1], high[1])
+
+
+@lru_cache(maxsize=16)
+def _greedy(seed: int, psi: int) -> Cover:
+    vectors = _bank().vectors
+    guide = random_projection(vectors, psi, seed) if psi else vectors
+    return _cover(greedy_coreset(guide, size=SIZES[-1], seed=seed))
+
+
+@lru_cache(maxsize=16)
+def _random(seed: int) -> Cover:
+    # The first row is the one that greedy starts from with the same seed.
+    return _cover(torch.randperm(len(_bank()), generator=torch.Generator().manual_seed(seed))[: SIZES[-1]])
+
+
+@lru_cache(maxsize=1)
+def _seeding() -> Cover:
+    _, rows = kmeans_plusplus(_bank().vectors.numpy(), SIZES[-1], random_state=0)
+    return _cover(torch.from_numpy(rows).long())
+
+
+def _cover(chosen: torch.Tensor) -> Cover:
+    vectors = _bank().vectors
+    nearest = torch.full((len(vectors),), torch.inf)
+    distance = []
+    for before, size in zip((0, *SIZES), SIZES, strict=False):
+        nearest = torch.minimum(nearest, torch.cdist(vectors, vectors[chosen[before:size]]).amin(1))
+        distance.append(nearest.numpy())
+    return Cover(chosen, np.stack(distance))
+
+
+def _figure(covers: dict[str, Cover], step: int, start: int) -> Figure:
+    figure = Figure(figsize=(11, 3.9))
+    high = float(covers["greedy"].radius[0])
+    for left, name in ((0.035, "greedy"), (0.345, "random")):
+        _members(figure.add_axes((left, 0.11, 0.295, 0.8)), covers[name], step, high, name)
+    figure.axes[0].set_ylabel("second principal direction", fontsize=9, labelpad=1)
+    figure.axes[1].set_yticks([])
+    ax = figure.add_axes((0.7, 0.48, 0.29, 0.43))
+    for name, cover in covers.items():
+        colour, dashes = STYLES[name]
+        ax.plot(SIZES, cover.radius, color=colour, ls=dashes, lw=2, label=name)
+        ax.plot(SIZES[step], cover.radius[step], "o", color=colour)
+    ax.axvline(SIZES[step], color="lightgrey", zorder=0)
+    ax.set_xscale("log")
+    ax.set_xticks([1, 10, 100, 627], ["1", "10", "100", "627 = 10 %"])
+    ax.minorticks_off()
+    ax.set_ylim(bottom=0)
+    ax.legend(fontsize=9, frameon=False, loc="lower left")
+    ax.tick_params(labelsize=9)
+    ax.set_title("covering radius against l", fontsize=10)
+    size = SIZES[step]
+    close_ups = (
+        (f"last chosen, greedy: {size}.", int(covers["greedy"].chosen[size - 1]), colours.CORESET),
+        ("worst covered, random", int(covers["random"].distance[step].argmax()), colours.ANOMALY),
+    )
+    for left, (title, row, colour) in zip((0.7, 0.85), close_ups, strict=True):
+        _close_up(figure.add_axes((left, 0.02, 0.14, 0.32)), row, title, colour)
+    return figure
+
+
+def _members(ax: Axes, cover: Cover, step: int, high: float, name: str) -> None:
+    plane, distance = _plane(), cover.distance[step]
+    square, extent = _squares()
+    worst_in = np.full(BINS * BINS, -np.inf)
+    np.maximum.at(worst_in, square, distance)
+    shown = np.where(np.isinf(worst_in), np.nan, worst_in).reshape(BINS, BINS)
+    # An image of squares is drawn many times as fast as thousands of dots.
+    ax.imshow(shown, cmap=colours.MAP, vmin=0, vmax=high, extent=extent, origin="lower", aspect="auto")
+    ax.set_facecolor("gainsboro")
+    chosen = plane[cover.chosen[: SIZES[step]]]
+    ax.plot(*chosen.T, "o", ms=5 if len(chosen) <= 60 else 3, color=colours.CORESET, mec="white", mew=0.6)
+    for i, at in enumerate(chosen[:20]):
+        ax.annotate(str(i + 1), at, (3, 3), textcoords="offset points", fontsize=9, fontweight="bold")
+    worst = plane[distance.argmax()]
+    ax.plot(*worst, "o", ms=13, mfc="none", mec=colours.ANOMALY, mew=2.5)
+    ax.set_title(f"{name}: worst covered at {distance.max():.1f}", fontsize=10)
+    ax.set_xlabel("first principal direction", fontsize=9, labelpad=1)
+    ax.tick_params(labelsize=9)
+
+
+def _close_up(ax: Axes, row: int, title: str, colour: str) -> None:
+    bank, reach = _bank(), 36
+    h, w = (bank.position[row] * STRIDE + STRIDE // 2).tolist()
+    figures.photograph(ax, photographs("brick", "train").images[bank.image[row]])
+    figures.frame(ax, h - 12, w - 12, 24, 24, colour)
+    ax.set_title(title, fontsize=9)
+    top, left = (min(max(at - reach, 0), 224 - 2 * reach) for at in (h, w))
+    ax.set(xlim=(left - 0.5, left + 2 * reach - 0.5), ylim=(top + 2 * reach - 0.5, top - 0.5))
+
+
+class Coreset(Explorer):
+    """Move l, the start and ψ: the chosen members on a plane, and the covering radius of three ways to choose."""
+
+    State = State
+    render = staticmethod(render)
