@@ -68,7 +68,8 @@ def greedy_coreset(
         while len(chosen) < size:
             picks = _pick(vectors, nearest, size - len(chosen))
             chosen += picks
-            _cover(vectors, nearest, picks)
+            if len(chosen) < size:
+                _cover(vectors, nearest, picks)
             bar.update(len(picks))
     return torch.tensor(chosen)
 
