@@ -1,4 +1,4 @@
-"""Explorer of eq. (5) and Algorithm 1: members chosen one by one, and the patch that each choice leaves worst covered."""
+"""Explorer of eq. (5) and Algorithm 1: members chosen one by one, and the patch that is worst covered."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -63,9 +63,9 @@ def render(state: State) -> Picture:
     worse = radius["random"] - radius["greedy"]
     verdict = f"{abs(worse):.1f} {'farther' if worse > 0 else 'nearer'}" if abs(worse) >= 0.05 else "as far"
     return Picture(
-        figure=_figure(covers, step, state.start),
-        caption=f"With {size} of {n:,} rows, {guide}the worst covered patch is {radius['greedy']:.1f} from the greedy M_C; "
-        f"the random choice leaves one {verdict}. Bright: badly covered.",
+        figure=_figure(covers, step),
+        caption=f"With {size} of {n:,} rows, {guide}the worst covered patch is {radius['greedy']:.1f} from the greedy "
+        f"M_C; the random choice leaves one {verdict}. Bright: badly covered.",
         formula="max over m ∈ M of min over n ∈ M_C of ‖m − n‖₂ = "
         + ", ".join(f"{value:.1f} ({name})" for name, value in radius.items()),
         numbers={
@@ -116,7 +116,8 @@ def _random(seed: int) -> Cover:
 
 @lru_cache(maxsize=1)
 def _seeding() -> Cover:
-    _, rows = kmeans_plusplus(_bank().vectors.numpy(), SIZES[-1], random_state=0)
+    # With one trial a step, a shorter choice is the beginning of a longer one.
+    _, rows = kmeans_plusplus(_bank().vectors.numpy(), SIZES[-1], random_state=0, n_local_trials=1)
     return _cover(torch.from_numpy(rows).long())
 
 
@@ -130,13 +131,12 @@ def _cover(chosen: torch.Tensor) -> Cover:
     return Cover(chosen, np.stack(distance))
 
 
-def _figure(covers: dict[str, Cover], step: int, start: int) -> Figure:
+def _figure(covers: dict[str, Cover], step: int) -> Figure:
     figure = Figure(figsize=(11, 3.9))
     high = float(covers["greedy"].radius[0])
-    for left, name in ((0.035, "greedy"), (0.345, "random")):
+    for left, name in ((0.03, "greedy"), (0.345, "random")):
         _members(figure.add_axes((left, 0.11, 0.295, 0.8)), covers[name], step, high, name)
-    figure.axes[0].set_ylabel("second principal direction", fontsize=9, labelpad=1)
-    figure.axes[1].set_yticks([])
+    figure.axes[0].set_ylabel("second principal direction", fontsize=9)
     ax = figure.add_axes((0.7, 0.48, 0.29, 0.43))
     for name, cover in covers.items():
         colour, dashes = STYLES[name]
@@ -152,8 +152,8 @@ def _figure(covers: dict[str, Cover], step: int, start: int) -> Figure:
     ax.set_title("covering radius against l", fontsize=10)
     size = SIZES[step]
     close_ups = (
-        (f"last chosen, greedy: {size}.", int(covers["greedy"].chosen[size - 1]), colours.CORESET),
-        ("worst covered, random", int(covers["random"].distance[step].argmax()), colours.ANOMALY),
+        (f"greedy, row {size} chosen", int(covers["greedy"].chosen[size - 1]), colours.CORESET),
+        ("random, worst covered", int(covers["random"].distance[step].argmax()), colours.ANOMALY),
     )
     for left, (title, row, colour) in zip((0.7, 0.85), close_ups, strict=True):
         _close_up(figure.add_axes((left, 0.02, 0.14, 0.32)), row, title, colour)
@@ -169,15 +169,15 @@ def _members(ax: Axes, cover: Cover, step: int, high: float, name: str) -> None:
     # An image of squares is drawn many times as fast as thousands of dots.
     ax.imshow(shown, cmap=colours.MAP, vmin=0, vmax=high, extent=extent, origin="lower", aspect="auto")
     ax.set_facecolor("gainsboro")
-    chosen = plane[cover.chosen[: SIZES[step]]]
+    chosen = plane[cover.chosen[: SIZES[step]].numpy()]
     ax.plot(*chosen.T, "o", ms=5 if len(chosen) <= 60 else 3, color=colours.CORESET, mec="white", mew=0.6)
-    for i, at in enumerate(chosen[:20]):
+    for i, at in enumerate(chosen if len(chosen) <= 20 else ()):
         ax.annotate(str(i + 1), at, (3, 3), textcoords="offset points", fontsize=9, fontweight="bold")
     worst = plane[distance.argmax()]
     ax.plot(*worst, "o", ms=13, mfc="none", mec=colours.ANOMALY, mew=2.5)
     ax.set_title(f"{name}: worst covered at {distance.max():.1f}", fontsize=10)
-    ax.set_xlabel("first principal direction", fontsize=9, labelpad=1)
-    ax.tick_params(labelsize=9)
+    ax.set_xlabel("first principal direction", fontsize=9)
+    ax.set(xticks=[], yticks=[])
 
 
 def _close_up(ax: Axes, row: int, title: str, colour: str) -> None:
