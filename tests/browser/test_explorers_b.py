@@ -4,7 +4,7 @@ import torch
 from playwright.sync_api import expect
 
 from patchcore_edu import covering_radius, greedy_coreset, memory_bank, patch_set, random_projection
-from patchcore_edu.explorers.photographs import photographs
+from patchcore_edu.explorers.photographs import model, photographs
 
 
 def test_coreset(open_explorer):
@@ -24,4 +24,27 @@ def test_coreset(open_explorer):
     guided = greedy_coreset(random_projection(M, 2, seed=1), size=25, seed=1)
     expect(shown.caption).to_contain_text("guided by ψ(2)")
     expect(shown.formula).to_contain_text(f"{covering_radius(M, guided):.1f} (greedy)")
+    shown.assert_right()
+
+
+def test_anomaly_score(open_explorer):
+    shown = open_explorer("AnomalyScore")
+    fitted, tests = model("brick")
+
+    def expect_nearest(i: int, h: int, w: int) -> None:
+        row = int(tests.nearest[i, h, w])
+        where = ", ".join(map(str, fitted.bank.position[row].tolist()))
+        text = f"row {row:,} of MC: good photograph {int(fitted.bank.image[row])}, (h, w) = ({where})"
+        expect(shown.number("m*")).to_have_text(text)
+
+    expect_nearest(16, 12, 9)
+    expect(shown.caption).to_contain_text(f"its score is s = {tests.score[16]:.2f}")
+    shown.canvas.press("ArrowDown")
+    expect_nearest(16, 13, 9)
+    shown.point(0.99, 0.01)
+    expect_nearest(16, 0, 27)
+    shown.slider("b,").press("ArrowLeft")
+    expect(shown.formula).to_contain_text("… 1 more")
+    shown.slider("Photograph").press("ArrowRight")
+    expect_nearest(17, 0, 27)
     shown.assert_right()

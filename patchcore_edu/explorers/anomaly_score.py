@@ -1,0 +1,178 @@
+"""Explorer of eqs. (6) and (7): the nearest member of a test patch, its b neighbours, and what b does to the score."""
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+import traitlets
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from patchcore_edu import colours, figures
+from patchcore_edu.anomaly_score import max_patch_score, reweighting_factor
+from patchcore_edu.explorers.base import Explorer, Picture, steps, whole
+from patchcore_edu.explorers.canvas import png
+from patchcore_edu.explorers.photographs import model, photographs
+from patchcore_edu.metrics import auroc
+from patchcore_edu.nearest_neighbours import nearest_neighbours
+from patchcore_edu.patch_set import patch_set
+
+SIDE, STRIDE = 28, 8
+REACH = 20
+"""Pixels shown to each side of a neighbour's middle."""
+COLUMNS, ROWS = 5, 2
+
+
+class State(traitlets.HasTraits):
+    """A test photograph, one of its patches, and b."""
+
+    photograph = whole("Photograph, 0–39", 16, 0, 39)
+    b = steps("b, neighbours of m*", 9, (1, 2, 3, 5, 9, 20, 50))
+    h = traitlets.Int(12, min=0, max=SIDE - 1)
+    w = traitlets.Int(9, min=0, max=SIDE - 1)
+
+
+def render(state: State) -> Picture:
+    """The nearest member of the patch at (h, w), N_b(m*), w and s with their numbers, and the ranking of all images."""
+    fitted, tests = model("brick")
+    bank, i, b = fitted.bank, state.photograph, state.b
+    patch = _patches()[i, state.h, state.w]
+    nearest = int(tests.nearest[i, state.h, state.w])
+    _, support = nearest_neighbours(bank.vectors[[nearest]], bank.vectors, k=b)
+    to_support = (bank.vectors[support[0]] - patch).norm(dim=1)
+    distance = float((bank.vectors[nearest] - patch).norm())
+    kept = float(reweighting_factor(patch[None], torch.tensor([nearest]), bank.vectors, b))
+
+    s_star, worst = max_patch_score(tests.patch_distance)
+    s = _scores(b)
+    top = divmod(int(worst[i]), SIDE)
+    mh, mw = bank.position[nearest].tolist()
+    here = f"({state.h}, {state.w})"
+    role = (
+        f"the worst patch of this photograph, so its score is s = {s[i]:.2f}"
+        if top == (state.h, state.w)
+        else f"the worst patch is at {top}, {s_star[i]:.1f} away, and it alone makes the score"
+    )
+    anomalous = torch.tensor([sample.anomalous for sample in photographs("brick", "test").dataset])
+    return Picture(
+        figure=_figure(state, nearest, support[0], to_support, s_star, s, anomalous),
+        caption=f"The patch at {here} is {distance:.1f} from its nearest member m*; {role}.",
+        formula=_formula(b, distance, to_support, kept),
+        numbers={
+            "m*": f"row {nearest:,} of M_C: good photograph {int(bank.image[nearest])}, (h, w) = ({mh}, {mw})",
+            "distances to N_b(m*)": ", ".join(f"{d:.1f}" for d in to_support[:10]) + ", …" * (b > 10),
+            "this photograph": f"s* = {s_star[i]:.2f} at {top}, s = {s[i]:.2f}",
+            "image AUROC": f"{auroc(s_star, anomalous):.3f} by s*, {auroc(s, anomalous):.3f} by s",
+        },
+        canvas={
+            "image": _photograph(i),
+            "alt": f"Test photograph {i} of a brick wall, {photographs('brick', 'test').dataset[i].defect}.",
+            "rows": SIDE,
+            "columns": SIDE,
+            "p": 3,
+            "boxes": [_box(*top, "worst patch")],
+        },
+    )
+
+
+def _formula(b: int, distance: float, to_support: torch.Tensor, kept: float) -> str:
+    if b == 1:
+        return f"b = 1: no re-weighting, w = 1, and w · {distance:.1f} = {distance:.1f}"
+    terms = [f"exp({d:.1f})" for d in to_support[:4]]
+    below = " + ".join(terms) + (f" + … {b - 4} more" if b > 4 else "")
+    return f"w = 1 − exp({distance:.1f}) / ({below}) = {kept:.5f}, and w · {distance:.1f} = {kept * distance:.2f}"
+
+
+def _box(h: int, w: int, label: str) -> dict[str, object]:
+    size = STRIDE + 2
+    return {
+        "x": w * STRIDE - 1,
+        "y": h * STRIDE - 1,
+        "width": size,
+        "height": size,
+        "colour": colours.ANOMALY,
+        "label": label,
+    }
+
+
+@lru_cache(maxsize=1)
+def _patches() -> torch.Tensor:
+    phi = photographs("brick", "test").phi
+    return patch_set({j: phi[j] for j in (2, 3)}, border="zero")
+
+
+@lru_cache(maxsize=16)
+def _scores(b: int) -> torch.Tensor:
+    fitted, tests = model("brick")
+    s_star, worst = max_patch_score(tests.patch_distance)
+    image = torch.arange(len(worst))
+    patches = _patches().flatten(1, 2)[image, worst]
+    return s_star * reweighting_factor(patches, tests.nearest.flatten(1)[image, worst], fitted.bank.vectors, b)
+
+
+@lru_cache(maxsize=40)
+def _photograph(i: int) -> bytes:
+    return png(photographs("brick", "test").images[i])
+
+
+def _figure(
+    state: State,
+    nearest: int,
+    support: torch.Tensor,
+    to_support: torch.Tensor,
+    s_star: torch.Tensor,
+    s: torch.Tensor,
+    anomalous: torch.Tensor,
+) -> Figure:
+    figure = Figure(figsize=(6.8, 4.4))
+    bank = model("brick")[0].bank
+    i, (h, w) = int(bank.image[nearest]), (bank.position[nearest] * STRIDE).tolist()
+    ax = figure.add_axes((0.01, 0.405, 0.35, 0.541))
+    figures.photograph(ax, photographs("brick", "train").images[i], f"m* in good photograph {i}")
+    figures.frame(ax, h - STRIDE, w - STRIDE, 3 * STRIDE, 3 * STRIDE, colours.NEAREST)
+    _neighbours(figure.add_axes((0.385, 0.405, 0.605, 0.541)), support, to_support)
+    _ranking(figure.add_axes((0.075, 0.105, 0.915, 0.22)), state.photograph, s_star, s, anomalous)
+    return figure
+
+
+def _neighbours(ax: Axes, support: torch.Tensor, to_support: torch.Tensor) -> None:
+    bank, images = model("brick")[0].bank, photographs("brick", "train").images[:, 0]
+    below, beside = 18, 4
+    high, wide = 2 * REACH + below, 2 * REACH + beside
+    sheet = np.ones((ROWS * high, COLUMNS * wide - beside))
+    share = torch.softmax(to_support, 0)
+    for k, row in enumerate(support[: ROWS * COLUMNS].tolist()):
+        y, x = (bank.position[row] * STRIDE + STRIDE // 2).tolist()
+        # A neighbour at the border is shown on white.
+        image = np.pad(images[bank.image[row]].numpy(), REACH, constant_values=1)
+        top, left = k // COLUMNS * high, k % COLUMNS * wide
+        sheet[top : top + 2 * REACH, left : left + 2 * REACH] = image[y : y + 2 * REACH, x : x + 2 * REACH]
+        figures.frame(ax, top + REACH - 12, left + REACH - 12, 24, 24, colours.NEAREST if k == 0 else colours.CORESET)
+        text = f"{'m*, ' if k == 0 else ''}{to_support[k]:.1f}\n{share[k]:.1%}"
+        ax.text(left + REACH, top + 2 * REACH + 1, text, ha="center", va="top", fontsize=9, linespacing=1.0)
+    figures.photograph(
+        ax, sheet, f"N_b(m*): first {min(len(support), ROWS * COLUMNS)} of {len(support)}; share of Σ exp"
+    )
+    ax.axis("off")
+
+
+def _ranking(ax: Axes, i: int, s_star: torch.Tensor, s: torch.Tensor, anomalous: torch.Tensor) -> None:
+    both = torch.stack([s_star, s]).numpy()
+    height = np.array([1, 0])
+    for kind, colour, label in ((~anomalous, colours.BANK, "good"), (anomalous, colours.ANOMALY, "defective")):
+        ax.plot(both[:, kind], height, color=colour, lw=0.8)
+        ax.plot(both[:, kind].ravel(), height.repeat(int(kind.sum())), "o", color=colour, ms=5, label=label)
+    ax.plot(both[:, i], height, "o-", color=colours.QUERY, ms=8, mfc="none", mew=2, label="this photograph")
+    ax.set_yticks([0, 1], ["s", "s*"])
+    ax.set_ylim(-0.4, 1.4)
+    ax.set_xlim(0, float(s_star.max()) + 2)
+    ax.tick_params(labelsize=9)
+    ax.legend(fontsize=9, frameon=False, loc="center left")
+    ax.set_title("all 40 test photographs", fontsize=10)
+
+
+class AnomalyScore(Explorer):
+    """Point at a test patch, move b: its nearest member as a photograph, N_b(m*), w and s, and the ranking."""
+
+    State = State
+    render = staticmethod(render)
