@@ -1,0 +1,93 @@
+"""The numbers in the notebooks' folded answers and prose, held against the package."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from patchcore_edu import aggregate, image_score, memory_bank, merge_levels, neighbourhood, patch_set
+from patchcore_edu.backbone import receptive_field
+from patchcore_edu.coreset import _coreset_size
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+
+
+def said(name: str, *texts: str) -> None:
+    """Each text stands in the notebook's Markdown."""
+    cells = json.loads((NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+    prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    for text in texts:
+        assert text in prose, text
+
+
+@pytest.fixture(scope="module")
+def phi(backbone):
+    return backbone(torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0)), (1, 2, 3, 4))
+
+
+def test_00_tour(phi):
+    patches = patch_set({2: phi[2], 3: phi[3]})
+    said("00_tour", f"$40 + 112 = {patches.shape[3]}$", f"it is {patches.shape[1] * patches.shape[2]} patches")
+
+
+def test_01_feature_map(backbone, phi):
+    side = phi[2].shape[2]
+    said("01_feature_map", f"224 / {backbone.strides[2]} = {side}", f"{side} × {side} = {side**2} cells")
+    sees = {j: receptive_field(backbone, j, 3, 3)[2] for j in (2, 4)}
+    said("01_feature_map", f"{sees[2]}. A cell steps 8 pixels", f"{sees[4]} pixels across: more than the whole")
+
+
+def test_02_neighbourhood():
+    inside, corner = len(neighbourhood(9, 9, 5, (28, 28))), len(neighbourhood(0, 0, 5, (28, 28)))
+    said(
+        "02_neighbourhood", f"{inside} inside. {corner} in a corner", f"{len(neighbourhood(9, 9, 2, (28, 28)))}, not 4"
+    )
+    incomplete = sum(len(neighbourhood(h, w, 3, (28, 28))) < 9 for h in range(28) for w in range(28))
+    said("02_neighbourhood", f"{incomplete}. Complete are 26 × 26 = {784 - incomplete}")
+
+
+def test_03_aggregation(phi):
+    assert aggregate(phi[2], 3).shape == aggregate(phi[2], 5).shape == (1, 40, 28, 28)
+    said("03_aggregation", "40, for every p.", "28 × 28. Every place", "it would be 26 × 26")
+    assert aggregate(phi[2], 3, border="valid").shape == (1, 40, 26, 26)
+    corner = torch.tensor([[[[0.0, 4, 0], [8, 12, 0], [0, 0, 0]]]])
+    assert float(aggregate(corner, 3)[0, 0, 0, 0]) == 6
+
+
+def test_04_patch_set(phi):
+    both = {2: phi[2], 3: phi[3]}
+    third = patch_set(both, s=3)
+    said(
+        "04_patch_set",
+        f"so 10 × 10 = {third.shape[1] * third.shape[2]} patches",
+        f"{third.shape[3]} numbers, for every",
+    )
+    assert patch_set(both, p=5).shape == patch_set(both, p=3).shape
+    coarse = merge_levels([torch.zeros(1, 1, 1, 4), torch.tensor([[[[0.0, 8.0]]]])])[0, 1, 0]
+    said("04_patch_set", ", ".join(f"{value:g}" for value in coarse.tolist()))
+
+
+def test_05_memory_bank():
+    for s, rows in ((1, 25_088), (2, 6_272)):
+        side = math.ceil(28 / s)
+        bank = memory_bank(torch.zeros(32, side, side, 152), s)
+        said("05_memory_bank", f"{len(bank):,}", f"{bank.vectors.numel() * 4 / 2**20:.1f} MiB")
+        assert len(bank) == rows
+
+
+def test_06_coreset():
+    said("06_coreset", f"⌊{0.01 * 25_088:.2f}⌋ = {_coreset_size(25_088, 0.01, None)}")
+
+
+def test_07_anomaly_score():
+    s = float(image_score(torch.tensor([[[[1.0], [6.0]]]]), torch.tensor([[0.0], [2.0], [3.0]]), b=2))
+    said("07_anomaly_score", rf"\approx {s:.2f}", rf"\approx {s / 3:.3f}", rf"e^5 \approx {math.exp(5):.0f}")
+
+
+def test_09_patchcore():
+    across = 2 * (6 // 2) + 1
+    said("09_patchcore", f"{len(neighbourhood(9, 9, 6, (28, 28)))}: ⌊6/2⌋ = 3, so seven cells", "6,272")
+    assert across == 7
+    said("09_patchcore", f"{1 - (224 / 256) ** 2:.0%}".replace("%", " %"))
