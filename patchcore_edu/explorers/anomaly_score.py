@@ -150,9 +150,7 @@ def _neighbours(ax: Axes, support: torch.Tensor, to_support: torch.Tensor) -> No
         figures.frame(ax, top + REACH - 12, left + REACH - 12, 24, 24, colours.NEAREST if k == 0 else colours.CORESET)
         text = f"{'m*, ' if k == 0 else ''}{to_support[k]:.1f}\n{share[k]:.1%}"
         ax.text(left + REACH, top + 2 * REACH + 1, text, ha="center", va="top", fontsize=9, linespacing=1.0)
-    figures.photograph(
-        ax, sheet, f"N_b(m*): first {min(len(support), ROWS * COLUMNS)} of {len(support)}; share of Σ exp"
-    )
+    figures.photograph(ax, sheet, f"the b = {len(support)} nearest to m*: distance, share of Σ exp")
     ax.axis("off")
 
 

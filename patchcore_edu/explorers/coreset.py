@@ -144,7 +144,7 @@ def _figure(covers: dict[str, Cover], step: int) -> Figure:
         ax.plot(SIZES[step], cover.radius[step], "o", color=colour)
     ax.axvline(SIZES[step], color="lightgrey", zorder=0)
     ax.set_xscale("log")
-    ax.set_xticks([1, 10, 100, 627], ["1", "10", "100", "627 = 10 %"])
+    ax.set_xticks([1, 10, 100, 627], ["1", "10", "100", "627"])
     ax.minorticks_off()
     ax.set_ylim(bottom=0)
     ax.legend(fontsize=9, frameon=False, loc="lower left")
@@ -171,8 +171,9 @@ def _members(ax: Axes, cover: Cover, step: int, high: float, name: str) -> None:
     ax.set_facecolor("gainsboro")
     chosen = plane[cover.chosen[: SIZES[step]].numpy()]
     ax.plot(*chosen.T, "o", ms=5 if len(chosen) <= 60 else 3, color=colours.CORESET, mec="white", mew=0.6)
+    label = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.5}
     for i, at in enumerate(chosen if len(chosen) <= 20 else ()):
-        ax.annotate(str(i + 1), at, (3, 3), textcoords="offset points", fontsize=9, fontweight="bold")
+        ax.annotate(str(i + 1), at, (4, 4), textcoords="offset points", fontsize=9, bbox=label)
     worst = plane[distance.argmax()]
     ax.plot(*worst, "o", ms=13, mfc="none", mec=colours.ANOMALY, mew=2.5)
     ax.set_title(f"{name}: worst covered at {distance.max():.1f}", fontsize=10)

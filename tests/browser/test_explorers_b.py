@@ -7,6 +7,27 @@ from patchcore_edu import covering_radius, greedy_coreset, memory_bank, patch_se
 from patchcore_edu.explorers.photographs import model, photographs
 
 
+def test_memory_bank(open_explorer):
+    shown = open_explorer("MemoryBank")
+    expect(shown.formula).to_contain_text("32 · 28 · 28 = 25,088")
+    shown.slider("s, stride").press("ArrowRight")
+    expect(shown.formula).to_contain_text("32 · 14 · 14 = 6,272")
+    shown.slider("n, photographs").press("ArrowLeft")
+    expect(shown.formula).to_contain_text("31 · 14 · 14 = 6,076")
+    member = shown.number("member")
+    before = member.text_content()
+    shown.point(0.7, 0.3)
+    expect(member).not_to_have_text(before)
+    assert member.text_content() == shown.notebook.run_code("print(explorer.picture().numbers['member'])")
+    assert shown.notebook.run_code("print(explorer.state.h, explorer.state.w)") == "14 34"
+    shown.choose("Levels", "2, 3 and 4")
+    expect(shown.caption).to_contain_text("d = 472 numbers")
+    for _ in range(6):
+        shown.slider("p,").press("ArrowRight")
+    expect(shown.caption).to_contain_text("Nothing to show: p was 9")
+    shown.assert_right()
+
+
 def test_coreset(open_explorer):
     shown = open_explorer("Coreset", "l=20")
     phi = photographs("brick", "train").phi

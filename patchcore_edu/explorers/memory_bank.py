@@ -1,0 +1,164 @@
+"""Explorer of eq. (4): how large the bank gets, and where each of its members was seen."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+
+import numpy as np
+import torch
+import traitlets
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from patchcore_edu import colours, figures
+from patchcore_edu.explorers.base import Explorer, Picture, choice, whole
+from patchcore_edu.explorers.canvas import png
+from patchcore_edu.explorers.photographs import backbone, photographs
+from patchcore_edu.memory_bank import MemoryBank as Bank
+from patchcore_edu.memory_bank import memory_bank
+from patchcore_edu.nearest_neighbours import nearest_neighbours
+from patchcore_edu.patch_set import patch_set
+
+SIDE = 49
+"""Rows and columns of the cells in which one can point at the plane, of 8 pixels each."""
+PIXELS = 8 * SIDE
+LEVELS = {"1": (1,), "2": (2,), "3": (3,), "1 and 2": (1, 2), "2 and 3": (2, 3), "2, 3 and 4": (2, 3, 4)}
+
+
+class State(traitlets.HasTraits):
+    """What the bank is made of, and the place on the plane that is pointed at."""
+
+    n = whole("n, photographs", 32, 1, 32)
+    p = whole("p, cells across", 3, 1, 9)
+    s = whole("s, stride", 1, 1, 4)
+    levels = choice("Levels", (2, 3), LEVELS)
+    h = traitlets.Int(12, min=0, max=SIDE - 1)
+    w = traitlets.Int(12, min=0, max=SIDE - 1)
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A bank and its members' places on the plane, (N, 2): x and y in pixels of the canvas."""
+
+    bank: Bank
+    place: np.ndarray
+    grid: tuple[int, int]
+
+
+def render(state: State) -> Picture:
+    """The bank on a plane, its size, and the photograph of the member that is pointed at."""
+    plane = _plane(state.n, state.p, state.s, state.levels)
+    bank, (height, width) = plane.bank, plane.grid
+    n, d = bank.vectors.shape
+    aim = (np.array([state.w, state.h]) + 0.5) * PIXELS / SIDE
+    row = int(np.square(plane.place - aim).sum(1).argmin())
+    size = 4 * n * d
+    return Picture(
+        figure=_figure(state, bank, row),
+        caption=f"{state.n} photographs give N = {n:,} rows of d = {d} numbers, {_bytes(size)}. "
+        f"The member pointed at was seen in photograph {int(bank.image[row])}; its other members are black.",
+        formula=f"N = n · h′ · w′ = {state.n} · {height} · {width} = {n:,},  N · d · 4 bytes = {_bytes(size)}",
+        numbers={
+            "member": _origin(bank, row),
+            "most like it in another photograph": _lookalike(bank, row),
+            "dot": "violet to yellow: photograph 0 to " + str(state.n - 1),
+        },
+        canvas={
+            "image": _dots(plane, int(bank.image[row])),
+            "alt": f"The {n:,} members of the bank on the plane of their two principal directions.",
+            "rows": SIDE,
+            "columns": SIDE,
+            "boxes": [_ring(plane.place[row])],
+        },
+    )
+
+
+def _origin(bank: Bank, row: int) -> str:
+    h, w = bank.position[row].tolist()
+    return f"row {row:,}: photograph {int(bank.image[row])}, (h, w) = ({h}, {w})"
+
+
+def _lookalike(bank: Bank, row: int) -> str:
+    others = (bank.image != bank.image[row]).nonzero()[:, 0]
+    if len(others) == 0:
+        return "there is no other photograph"
+    distance, index = nearest_neighbours(bank.vectors[[row]], bank.vectors[others])
+    return f"{_origin(bank, int(others[index[0, 0]]))}, {distance.item():.1f} away"
+
+
+def _bytes(size: float) -> str:
+    k = min(int(np.log2(size) // 10), 3)
+    return f"{size / 1024**k:,.1f} {('bytes', 'KiB', 'MiB', 'GiB')[k]}"
+
+
+@lru_cache(maxsize=4)
+def _plane(n: int, p: int, s: int, levels: tuple[int, ...]) -> Plane:
+    phi = photographs("brick", "train").phi
+    patches = patch_set({j: phi[j][:n] for j in levels}, p, s, border="zero")
+    bank = memory_bank(patches, s)
+    # Some thousand rows show the principal directions of all.
+    some = bank.vectors[:: 1 + len(bank) // 4096]
+    _, directions = torch.linalg.eigh(torch.cov(some.T))
+    directions = directions[:, [-1, -2]]
+    # An eigenvector may point either way; this keeps the picture from flipping when a slider moves.
+    directions *= directions.gather(0, directions.abs().argmax(0, keepdim=True)).sign()
+    at = (bank.vectors @ directions).numpy()
+    low, high = at.min(0), at.max(0)
+    return Plane(bank, 4 + (at - low) / (high - low) * (PIXELS - 9), tuple(patches.shape[1:3]))
+
+
+def _dots(plane: Plane, photograph: int) -> bytes:
+    image = np.ones((PIXELS, PIXELS, 3), dtype=np.float32)
+    x, y = plane.place.astype(int).T
+    i = plane.bank.image.numpy()
+    palette = colormaps[colours.FEATURE](np.linspace(0, 1, max(int(i[-1]) + 1, 2)))[:, :3]
+    for down, right in product(range(2), range(2)):
+        image[y + down, x + right] = palette[i]
+    mine = i == photograph
+    for down, right in product(range(3), range(3)):
+        image[y[mine] + down, x[mine] + right] = 0
+    return png(image.transpose(2, 0, 1))
+
+
+def _ring(place: np.ndarray) -> dict[str, object]:
+    x, y = (int(at) - 5 for at in place)
+    return {"x": x, "y": y, "width": 12, "height": 12, "colour": colours.NEAREST, "label": ""}
+
+
+def _figure(state: State, bank: Bank, row: int) -> Figure:
+    figure = Figure(figsize=(6.8, 3.7))
+    stride = backbone().strides[state.levels[0]]
+    i, (h, w) = int(bank.image[row]), (bank.position[row] * stride).tolist()
+    ax = figure.add_axes((0.01, 0.07, 0.46, 0.845))
+    figures.photograph(ax, photographs("brick", "train").images[i], f"row {row:,}, seen in photograph {i}")
+    reach = state.p // 2 * stride
+    figures.frame(ax, h - reach, w - reach, 2 * reach + stride, 2 * reach + stride, colours.NEAREST)
+    ax.set(xlim=(-0.5, 223.5), ylim=(223.5, -0.5))
+    _sizes(figure.add_axes((0.5, 0.07, 0.49, 0.845)), *bank.vectors.shape)
+    return figure
+
+
+def _sizes(ax: Axes, n: int, d: int) -> None:
+    """Bars on one logarithmic scale: this bank, its coreset, its table of distances, and a bank of the usual size."""
+    usual = 209 * 28**2
+    rows = (
+        ("10 % of this bank", 0.1 * n * d * 4, colours.CORESET),
+        ("this bank", n * d * 4, colours.BANK),
+        (f"all {n:,}² distances", n * n * 4, colours.ANOMALY),
+        (f"209 · 28² rows of 1024 = {usual * 1024 * 4 / 1e6:.0f} MB", usual * 1024 * 4, colours.BANK),
+        (f"all their distances = {usual**2 * 4 / 1e9:.0f} GB", usual**2 * 4, colours.ANOMALY),
+    )
+    size = np.array([size for _, size, _ in rows])
+    ax.barh(range(len(rows)), np.log10(size), 0.45, color=[colour for *_, colour in rows])
+    for k, (name, bytes_, _) in enumerate(rows):
+        ax.text(0.1, k - 0.3, f"{name}: {_bytes(bytes_)}", fontsize=9, va="bottom")
+    ax.set(xlim=(0, 13), ylim=(len(rows) - 0.6, -0.75), xticks=[], yticks=[])
+    ax.set_title("memory, on a logarithmic scale", fontsize=10)
+
+
+class MemoryBank(Explorer):
+    """Move n, p, s and the levels: the bank's size; point at a member: the photograph in which it was seen."""
+
+    State = State
+    render = staticmethod(render)
