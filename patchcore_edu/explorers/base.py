@@ -143,7 +143,7 @@ class Explorer:
         self.widget = ipywidgets.VBox(
             [
                 ipywidgets.Box(list(self.controls.values()), layout={"flex_flow": "row wrap", "grid_gap": "0 24px"}),
-                ipywidgets.HBox(row, layout={"grid_gap": "16px", "align_items": "flex-start"}),
+                ipywidgets.HBox(row, layout={"grid_gap": "16px", "align_items": "flex-start", "flex_flow": "row wrap"}),
             ]
         )
 
