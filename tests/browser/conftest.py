@@ -240,6 +240,12 @@ print((pixels * 255).round().astype(int).sum())
         box = self.canvas.bounding_box()
         self.canvas.click(position={"x": x * box["width"], "y": y * box["height"]})
 
+    def wait_until(self, code: str, printed: str) -> None:
+        """Wait until this code prints this in the kernel: the keys and strokes before it have arrived."""
+        deadline = time.monotonic() + 20
+        while (now := self.notebook.run_code(code)) != printed:
+            assert time.monotonic() < deadline, f"the kernel says {now}, not {printed}"
+
     def assert_right(self) -> None:
         """The browser shows, pixel by pixel in sum, what `render` makes of the kernel's state now; without errors."""
         wanted = int(self.notebook.run_code(self.FRESH))

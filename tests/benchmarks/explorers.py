@@ -1,0 +1,130 @@
+"""How fast explorers answer in JupyterLab in a headless Chromium, from the key press to the changed pixels.
+
+    python -m pytest tests/benchmarks/explorers.py -s
+
+Each case is an explorer, a control that keys move, and the limits in milliseconds for the p95 of 40 steps to new
+settings, and of 40 steps to settings visited before. A stroke is a case of its own: its map is always new.
+"""
+
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+HARNESS = Path(__file__).parent.parent / "browser" / "conftest.py"
+spec = spec_from_file_location("browser_harness", HARNESS)
+harness = module_from_spec(spec)
+spec.loader.exec_module(harness)
+browser, jupyter_server, lab = harness.browser, harness.jupyter_server, harness.lab
+open_explorer = harness.open_explorer
+
+STEPS = 40
+# explorer, settings, the trait that keys move ("h": the canvas), limit for visited and for new settings
+CASES = [
+    ("Neighbourhood", "h=14, w=14", "p", 100, 250),
+    ("Neighbourhood", "p=5", "h", 100, 250),
+    ("PaintDefect", "", "photograph", 100, 250),
+]
+STROKE_LIMIT = 150
+
+# The clock starts with the key press (or pointer event) and stops when the frame with the new pixels is drawn.
+WATCH = """() => {
+    window.latencies = [];
+    let started = null;
+    const start = (event) => (started ??= event.timeStamp);
+    for (const kind of ["keydown", "pointermove"]) document.addEventListener(kind, start, true);
+    document.addEventListener("load", (event) => {
+        if (started === null || !event.target.matches(".patchcore-figure")) return;
+        const from = started;
+        started = null;
+        requestAnimationFrame(() => requestAnimationFrame(() => window.latencies.push(performance.now() - from)));
+    }, true);
+}"""
+# As long as the kernel sleeps, what changes on the canvas is the browser's own work.
+FRAMES = """async (canvas) => {
+    const before = canvas.toDataURL();
+    canvas.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowDown", bubbles: true}));
+    let frames = 0;
+    do {
+        await new Promise(requestAnimationFrame);
+        frames += 1;
+    } while (canvas.toDataURL() === before && frames < 60);
+    return frames;
+}"""
+# All that an explorer's own module keeps is forgotten; what is computed once for each process (φ, a model) is not.
+FORGET = """
+import sys
+for kept in [explorer._kept, *vars(sys.modules[type(explorer).__module__]).values()]:
+    if hasattr(kept, "cache_clear"):
+        kept.cache_clear()
+"""
+START = """
+control = explorer.controls.get({trait!r})
+values = range(explorer.canvas.rows) if control is None else (
+    list(dict(control.options).values()) if hasattr(control, "options") else
+    [control.min + i * control.step for i in range(round((control.max - control.min) / control.step) + 1)])
+explorer.state.{trait} = values[0]
+explorer.picture()
+print(control.description if control else "", len(values), sep="|")
+"""
+
+
+def latencies(shown, act, steps: int) -> list[float]:
+    """Milliseconds of each step; the next begins when the last is on the screen."""
+    shown.page.evaluate("() => { window.latencies = []; }")
+    for step in range(steps):
+        act(step)
+        shown.page.wait_for_function(f"() => window.latencies.length > {step}")
+    return shown.page.evaluate("() => window.latencies")
+
+
+def report(what: str, times: list[float]) -> float:
+    p50, p95 = np.percentile(times, [50, 95])
+    print(f"\n  {what:<44} median {p50:6.0f} ms   p95 {p95:6.0f} ms   ({len(times)} steps)", end="")
+    return p95
+
+
+@pytest.mark.parametrize("name, settings, trait, visited_limit, new_limit", CASES)
+def test_from_key_press_to_pixels(open_explorer, name, settings, trait, visited_limit, new_limit):
+    shown = open_explorer(name, settings)
+    shown.page.evaluate(WATCH)
+    there, back = ("ArrowDown", "ArrowUp") if trait == "h" else ("ArrowRight", "ArrowLeft")
+    new, visited = [], []
+    while len(visited) < STEPS:
+        shown.notebook.run_code(FORGET)
+        label, count = shown.notebook.run_code(START.format(trait=trait)).split("|")
+        shown.page.wait_for_timeout(1000)
+        (shown.slider(label) if label else shown.canvas).focus()
+        span = min(int(count) - 1, STEPS // 2)
+        new += latencies(shown, lambda _: shown.page.keyboard.press(there), span)
+        visited += latencies(shown, lambda _: shown.page.keyboard.press(back), span - 1)
+    slow_new = report(f"{name}, {trait}: new", new)
+    slow_visited = report(f"{name}, {trait}: visited", visited)
+    shown.assert_right()
+    assert slow_visited <= visited_limit and slow_new <= new_limit
+
+
+def test_from_brush_to_map(open_explorer):
+    shown = open_explorer("PaintDefect", "strokes=[]")
+    shown.page.evaluate(WATCH)
+    box, mouse = shown.canvas.bounding_box(), shown.page.mouse
+
+    def move(step: int) -> None:
+        mouse.move(box["x"] + 30 + 8 * step, box["y"] + 100 + 5 * step)
+
+    move(0)
+    mouse.down()
+    shown.page.wait_for_timeout(1000)
+    slow = report("PaintDefect, brush to map", latencies(shown, lambda step: move(step + 1), STEPS))
+    mouse.up()
+    shown.assert_right()
+    assert slow <= STROKE_LIMIT
+
+
+def test_the_canvas_draws_within_one_frame(open_explorer):
+    shown = open_explorer("Neighbourhood", "h=5, w=5")
+    shown.notebook.client.execute("import time; time.sleep(4)")
+    frames = [shown.canvas.evaluate(FRAMES) for _ in range(10)]
+    print(f"\n  Neighbourhood, key to N_p on the canvas: at most {max(frames)} frames", end="")
+    assert max(frames) <= 1
