@@ -73,15 +73,9 @@ def pro(maps: torch.Tensor, masks: torch.Tensor, limit: float = 0.3) -> float:
     if masks.all() or not masks.any():
         raise ValueError("masks held one kind of pixel only; PRO needs normal and anomalous ones")
     real_number("limit", limit, 0, 1, open_below=True)
-    share = torch.zeros(maps.shape, dtype=torch.float64)  # what each pixel adds to the mean overlap
-    regions = 0
-    for image_share, mask in zip(share, masks, strict=True):
-        numbered = torch.from_numpy(label(mask.numpy(), connectivity=2))
-        sizes = numbered.flatten().bincount()
-        image_share[mask] = 1 / sizes[numbered[mask]].double()
-        regions += len(sizes) - 1
+    share = region_share(masks)
     score, order = maps.flatten().sort(descending=True)
-    overlap = share.flatten()[order].cumsum(0) / regions
+    overlap = share.flatten()[order].cumsum(0)
     false_positive_rate = (~masks).flatten()[order].double().cumsum(0) / (~masks).sum()
     # Pixels of one value pass the threshold together, so only the last of them is a point of the curve.
     last = torch.cat([score[1:] != score[:-1], torch.tensor([True])])
@@ -93,3 +87,19 @@ def pro(maps: torch.Tensor, masks: torch.Tensor, limit: float = 0.3) -> float:
         x = torch.cat([x[:inside], torch.tensor([limit], dtype=x.dtype)])
         y = torch.cat([y[:inside], y[inside - 1 : inside] + slope * (limit - x[inside - 1])])
     return float(torch.trapezoid(y, x) / limit)
+
+
+def region_share(masks: torch.Tensor) -> torch.Tensor:
+    """What each pixel adds to the mean overlap of `pro`: 1 / (pixels of its region · number of regions).
+
+    >>> region_share(torch.tensor([[[True, False, False, True, True]]])).tolist()
+    [[[0.5, 0.0, 0.0, 0.25, 0.25]]]
+    """
+    share = torch.zeros(masks.shape, dtype=torch.float64)
+    regions = 0
+    for image_share, mask in zip(share, masks, strict=True):
+        numbered = torch.from_numpy(label(mask.numpy(), connectivity=2))
+        sizes = numbered.flatten().bincount()
+        image_share[mask] = 1 / sizes[numbered[mask]].double()
+        regions += len(sizes) - 1
+    return share / regions

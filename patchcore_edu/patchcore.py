@@ -1,6 +1,6 @@
 """PatchCore from end to end: the equations, one after another, and no mathematics of its own."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -105,7 +105,11 @@ class PatchCore:
         Raises:
             ValueError: if there is no image, or one is not as described.
         """
-        bank = memory_bank((self.patches(batch) for batch in _batches(images, "fit")), self.s)
+        return self.fit_patches(self.patches(batch) for batch in _batches(images, "fit"))
+
+    def fit_patches(self, patches: torch.Tensor | Iterable[torch.Tensor]) -> "PatchCore":
+        """Eqs. (4) and (5): as `fit`, from patch sets (n, h', w', d), for whoever keeps φ and changes the rest."""
+        bank = memory_bank(patches, self.s)
         self.rows_before = len(bank)
         self.bank = bank if self.coreset_ratio == 1 else bank.take(self._coreset(bank.vectors))
         return self
@@ -122,26 +126,17 @@ class PatchCore:
         Raises:
             ValueError: before `fit`, without an image, or with a bank of another dimension.
         """
-        if self.bank is None:
-            raise ValueError("bank was None; call fit before predict")
-        parts = [self._predict(batch) for batch in _batches(images, "predict")]
+        parts = [
+            vars(self.predict_patches(self.patches(batch), batch.shape[2:])).values()
+            for batch in _batches(images, "predict")
+        ]
         return Prediction(*(torch.cat(field) for field in zip(*parts, strict=True)))
 
-    def patches(self, images: torch.Tensor) -> torch.Tensor:
-        """Eqs. (1) to (3): P_{s,p} of one batch of images, (n, h', w', d)."""
-        c = self.conventions
-        phi = feature_maps(images, self.backbone, self.levels)
-        return patch_set(phi, self.p, self.s, c.border, c.pooling, c.merge, c.dim, c.stride_on)
-
-    def _coreset(self, vectors: torch.Tensor) -> torch.Tensor:
-        c = self.conventions
-        if c.projection is not None:
-            vectors = random_projection(vectors, c.projection_dim, self.seed, c.projection)
-        return greedy_coreset(vectors, self.coreset_ratio, seed=self.seed, start=c.start)
-
-    def _predict(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def predict_patches(self, patches: torch.Tensor, size: int | tuple[int, int]) -> Prediction:
+        """Eqs. (6) and (7) and the map: as `predict`, from patch sets (n, h', w', d) of images of `size` (H, W)."""
+        if self.bank is None:
+            raise ValueError("bank was None; call fit before predict")
         c, vectors = self.conventions, self.bank.vectors
-        patches = self.patches(images)
         if patches.shape[3] != vectors.shape[1]:
             raise ValueError(
                 f"bank held vectors of {vectors.shape[1]} dimensions; patches of this model have {patches.shape[3]}"
@@ -150,7 +145,22 @@ class PatchCore:
         if c.squared:
             distance = distance.square()
         score = image_score(patches, vectors, self.b if c.reweighting else 1, (distance, nearest))
-        return score, anomaly_map(distance, images.shape[2:], c.sigma, c.upsampling, c.edge), distance, nearest
+        return Prediction(score, anomaly_map(distance, size, c.sigma, c.upsampling, c.edge), distance, nearest)
+
+    def patches(self, images: torch.Tensor) -> torch.Tensor:
+        """Eqs. (1) to (3): P_{s,p} of one batch of images, (n, h', w', d)."""
+        return self.patches_of(feature_maps(images, self.backbone, self.levels))
+
+    def patches_of(self, phi: Mapping[int, torch.Tensor]) -> torch.Tensor:
+        """Eqs. (1) to (3): as `patches`, from feature maps {j: (n, c_j, h_j, w_j)}; levels not in use are left out."""
+        c, used = self.conventions, {j: phi[j] for j in self.levels}
+        return patch_set(used, self.p, self.s, c.border, c.pooling, c.merge, c.dim, c.stride_on)
+
+    def _coreset(self, vectors: torch.Tensor) -> torch.Tensor:
+        c = self.conventions
+        if c.projection is not None:
+            vectors = random_projection(vectors, c.projection_dim, self.seed, c.projection)
+        return greedy_coreset(vectors, self.coreset_ratio, seed=self.seed, start=c.start)
 
 
 def _batches(images: torch.Tensor | Iterable, doing: str) -> Iterator[torch.Tensor]:

@@ -60,6 +60,19 @@ def fitted(backbone, good):
 # --- fit and predict --------------------------------------------------------------------------------------------
 
 
+def test_kept_feature_maps_give_the_same_bank_and_the_same_answer(backbone, good, test):
+    model = PatchCore(backbone, levels=(3, 2), p=3, s=2, b=5, conventions="anomalib")
+    phi = backbone(images_of(test), (1, 2, 3))
+    kept = PatchCore(backbone, levels=(3, 2), p=3, s=2, b=5, conventions="anomalib")
+    # `fit` asks the network for 16 images at once.
+    kept.fit_patches([model.patches(images_of(good)[:16]), model.patches(images_of(good)[16:])])
+    assert_same(kept.bank, model.fit(good).bank)
+    assert torch.equal(model.patches_of(phi), model.patches(images_of(test)))
+    assert_same(kept.predict_patches(kept.patches_of(phi), (64, 64)), model.predict(test))
+    with pytest.raises(ValueError, match="bank was None; call fit before predict"):
+        PatchCore(backbone).predict_patches(model.patches(images_of(test)), 64)
+
+
 def test_it_is_the_equations_one_after_another(backbone, good, test):
     model = PatchCore(backbone, levels=(3, 2), p=3, s=2, coreset_ratio=0.2, b=4, seed=7).fit(good)
     P = patch_set(backbone(images_of(good), (2, 3)), p=3, s=2, border="zero")
@@ -95,7 +108,11 @@ def test_images_that_arrive_in_any_form_give_one_bank_and_one_answer(backbone, g
     }
     assert len(fitted.bank) == 18 * 8 * 8 // 10
     for form, images in forms.items():
+        seen = []
+        hook = backbone.register_forward_pre_hook(lambda _, given, seen=seen: seen.append(len(given[0])))
         model = PatchCore(backbone).fit(images)
+        hook.remove()
+        assert seen == [16, 2], form  # the last digits may depend on it
         assert model.rows_before == fitted.rows_before, form
         assert_same(model.bank, fitted.bank)
     expected = fitted.predict(test)

@@ -34,7 +34,7 @@ def backbone() -> Backbone:
     return load_backbone("efficientnet_lite0")
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=6)
 def photographs(category: str = "brick", split: str = "train") -> Photographs:
     """All crops of one split: 32 good ones in "train", 16 good and 24 with a drawn defect in "test"."""
     dataset = PhotoTextures(category, split)
