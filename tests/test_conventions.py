@@ -17,6 +17,30 @@ def test_the_paper_is_the_default():
     assert CONVENTIONS["paper"] == Conventions()
 
 
+@pytest.mark.parametrize(
+    "name, differs",
+    [
+        # The 1-D pooling over (c, p, p), twice; a linear ψ of 128 dimensions; L2 squared; no eq. (7).
+        (
+            "official",
+            {
+                "pooling": "flattened",
+                "merge": "pool",
+                "stride_on": "level",
+                "projection": "linear",
+                "start": "mean of ten",
+                "squared": True,
+                "reweighting": False,
+            },
+        ),
+        # A sparse ψ whose size follows from the number of rows; nearest upsampling, a mirror at the border.
+        ("anomalib", {"projection": "sparse", "projection_dim": None, "upsampling": "nearest", "edge": "mirror"}),
+    ],
+)
+def test_what_published_codes_chose_differently(name, differs):
+    assert CONVENTIONS[name] == replace(Conventions(), **differs)
+
+
 def test_a_choice_defaults_to_that_of_its_function_except_for_the_border():
     """Whoever calls the functions one after another gets what the pipeline does, but for the one documented choice."""
     differs = set()

@@ -85,6 +85,15 @@ def test_members_are_at_distance_0(dtype):
     assert index[:, 0].tolist() == list(range(0, 5000, 5))
 
 
+def test_neighbours_closer_than_rounding_are_still_in_order():
+    """Their distances, 10⁻⁵ of their length, are below what ‖v‖² − 2 q·v can tell apart in single precision."""
+    vectors = random_vectors(50, 152) * 1e-3 + random_vectors(1, 152, seed=1) * 100
+    vectors[::10] += 100  # so that the centre is no help
+    distance, index = nearest_neighbours(vectors, vectors, k=50)
+    torch.testing.assert_close(distance.double(), by_brute_force(vectors, vectors).gather(1, index), rtol=1e-5, atol=0)
+    assert (distance.diff(dim=1) >= 0).all()
+
+
 def test_an_offset_far_larger_than_the_distances_does_no_harm():
     vectors, queries = random_vectors(6000, 8) + 1e4, random_vectors(100, 8, seed=1) + 1e4
     assert_nearest(queries, vectors, k=3)
