@@ -236,7 +236,8 @@ def one_thread() -> Iterator[None]:
 
 
 def _set(widget: ipywidgets.Widget, traits: Mapping[str, object]) -> None:
-    with widget.hold_sync():
+    # All at once: an observer of h must not find the old w.
+    with widget.hold_sync(), widget.hold_trait_notifications():
         for name, value in traits.items():
             setattr(widget, name, value)
 

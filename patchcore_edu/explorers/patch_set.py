@@ -1,0 +1,160 @@
+"""Explorer of eq. (3): the places that are kept, how levels become one, and what the final map loses as s grows."""
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from patchcore_edu import colours, figures
+from patchcore_edu.aggregation import aggregate
+from patchcore_edu.anomaly_map import anomaly_map
+from patchcore_edu.anomaly_score import patch_neighbours
+from patchcore_edu.explorers.base import Explorer, Picture, choice, whole
+from patchcore_edu.explorers.canvas import png
+from patchcore_edu.explorers.photographs import photographs
+from patchcore_edu.explorers.places import Place
+from patchcore_edu.metrics import auroc
+from patchcore_edu.patch_set import merge_levels, patch_set
+from patchcore_edu.validation import whole_number
+
+LEVELS = {"2": (2,), "3": (3,), "4": (4,), "2 and 3": (2, 3), "3 and 4": (3, 4), "2, 3 and 4": (2, 3, 4)}
+GOOD = 4
+"""Good photographs in the bank behind the maps: few, so that a new bank is there while a slider moves."""
+PIXELS = 224
+
+
+class State(Place):
+    """A test photograph, p, s, the levels that are merged, and a place."""
+
+    photograph = whole("Photograph, 0–39", 16, 0, 39)
+    p = whole("p, cells across", 3, 1, 7)
+    s = whole("s, stride", 3, 1, 8)
+    levels = choice("Levels", (2, 3), LEVELS)
+
+    @property
+    def finest(self) -> int:
+        return self.levels[0]
+
+
+def render(state: State) -> Picture:
+    """The kept places, the size of P, the levels before and after rescaling, and the map beside that of s = 1."""
+    p, s, levels = state.p, state.s, state.levels
+    phi = _phi("test", state.photograph, levels)
+    patches = patch_set(phi, p, s, border="zero")[0]
+    rows, columns, d = patches.shape
+    across = phi[levels[0]].shape[2]
+    for name in ("h", "w"):
+        whole_number(name, getattr(state, name), at_least=0, at_most=across - 1)
+    kept = state.h % s == 0 and state.w % s == 0
+    number = state.h // s * columns + state.w // s
+    maps = _map(state.photograph, p, 1, levels), _map(state.photograph, p, s, levels)
+    sample = photographs("brick", "test").dataset[state.photograph]
+    lengths = " + ".join(str(phi[j].shape[1]) for j in levels) + (f" = {d}" if len(levels) > 1 else "")
+    where = f"(h, w) = ({state.h}, {state.w})"
+    return Picture(
+        figure=_figure(state, phi, maps, sample.mask.numpy()),
+        caption=f"P holds {rows} × {columns} = {rows * columns} of {across**2} places, each a vector of {d} numbers; "
+        + (f"{where} is patch {number}." if kept else f"{where} is not kept."),
+        formula=f"{state.h} mod {s} = {state.h % s}, {state.w} mod {s} = {state.w % s}: "
+        + ("both are 0, so this place is kept" if kept else "not both are 0, so this place is left out"),
+        numbers={
+            "|P|, one photograph": f"⌈{across}/{s}⌉ · ⌈{across}/{s}⌉ = {rows * columns}",
+            "d, numbers of a patch": lengths,
+            "memory": f"{rows * columns} · {d} · 4 bytes = {rows * columns * d * 4 / 1024:.1f} KiB",
+            "final map": f"{PIXELS} × {PIXELS} pixels, for every p and s",
+            "pixel AUROC, this photograph": "no defect in it"
+            if not sample.anomalous
+            else f"{_auroc(maps[0], sample.mask):.3f} at s = 1, {_auroc(maps[1], sample.mask):.3f} at s = {s}",
+        },
+        canvas={
+            "image": _dotted(state.photograph, s, state.step),
+            "alt": f"Test photograph {state.photograph} of a brick wall, with a dot on every place that is kept.",
+            "rows": across,
+            "columns": across,
+            "p": p,
+        },
+    )
+
+
+def _phi(split: str, which: int | slice, levels: tuple[int, ...]) -> dict[int, torch.Tensor]:
+    which = slice(which, which + 1) if isinstance(which, int) else which
+    return {j: photographs("brick", split).phi[j][which] for j in levels}
+
+
+def _auroc(heat: torch.Tensor, mask: torch.Tensor) -> float:
+    return auroc(heat[None], mask[None])
+
+
+@lru_cache(maxsize=8)
+def _bank(p: int, s: int, levels: tuple[int, ...]) -> torch.Tensor:
+    return patch_set(_phi("train", slice(GOOD), levels), p, s, border="zero").flatten(0, 2)
+
+
+@lru_cache(maxsize=64)
+def _map(photograph: int, p: int, s: int, levels: tuple[int, ...]) -> torch.Tensor:
+    patches = patch_set(_phi("test", photograph, levels), p, s, border="zero")
+    return anomaly_map(patch_neighbours(patches, _bank(p, s, levels))[0], PIXELS)[0]
+
+
+@lru_cache(maxsize=64)
+def _dotted(i: int, s: int, step: int) -> bytes:
+    image = photographs("brick", "test").images[i].clone()
+    red, green, blue = (int(colours.QUERY[k : k + 2], 16) / 255 for k in (1, 3, 5))
+    places = torch.arange(0, PIXELS, s * step) + step // 2 - 1
+    for down in range(2):
+        for right in range(2):
+            image[:, places[:, None] + down, places + right] = torch.tensor([red, green, blue])[:, None, None]
+    return png(image)
+
+
+def _figure(
+    state: State, phi: dict[int, torch.Tensor], maps: tuple[torch.Tensor, torch.Tensor], mask: np.ndarray
+) -> Figure:
+    figure = Figure(figsize=(6.8, 4.6))
+    _levels([figure.add_axes((0.01 + 0.335 * n, 0.54, 0.31, 0.4)) for n in range(3)], state, phi)
+    high = float(torch.stack(maps).max())
+    axes = figure.add_axes((0.06, 0.02, 0.33, 0.41)), figure.add_axes((0.47, 0.02, 0.33, 0.41))
+    for ax, values, s in zip(axes, maps, (1, state.s), strict=True):
+        figures.heat(ax, values, 0, high, f"anomaly map, s = {s}")
+        figures.outline(ax, mask)
+    figures.scale(figure, axes, 0, high, "distance to the bank")
+    return figure
+
+
+def _levels(axes: list[Axes], state: State, phi: dict[int, torch.Tensor]) -> None:
+    """One channel of the lowest level, one of the highest, and the latter once more on the grid of the lowest."""
+    low, high = state.levels[0], state.levels[-1]
+    smooth = [aggregate(phi[j], state.p, "zero") for j in state.levels]
+    merged = merge_levels(smooth)[0]
+    first, last = (_liveliest(smooth[n][0]) for n in (0, -1))
+    shown = [(smooth[0][0, first], f"level {low}, channel {first}")]
+    if high > low:
+        shown += [
+            (smooth[-1][0, last], f"level {high}, channel {last}"),
+            (merged[last - len(smooth[-1][0])], f"level {high}, rescaled"),
+        ]
+    for ax, (values, name) in zip(axes, shown, strict=False):
+        low_value, high_value = float(shown[-1][0].min()), float(shown[-1][0].max())
+        if ax is axes[0]:
+            low_value, high_value = float(values.min()), float(values.max())
+        figures.heat(
+            ax, values, low_value, high_value, f"{name}: {values.shape[0]} × {values.shape[1]}", colours.FEATURE
+        )
+    for ax in axes[len(shown) :]:
+        ax.axis("off")
+    if high == low:
+        axes[1].text(0.1, 0.5, "one level: nothing to rescale", fontsize=10, va="center")
+
+
+def _liveliest(maps: torch.Tensor) -> int:
+    """The channel that varies most over the photograph."""
+    return int(maps.std((1, 2)).argmax())
+
+
+class PatchSet(Explorer):
+    """Move p, s and the levels: the places that are kept, |P| and d, the merge, and what becomes of the map."""
+
+    State = State
+    render = staticmethod(render)
