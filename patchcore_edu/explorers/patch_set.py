@@ -11,7 +11,7 @@ from patchcore_edu import colours, figures
 from patchcore_edu.aggregation import aggregate
 from patchcore_edu.anomaly_map import anomaly_map
 from patchcore_edu.anomaly_score import patch_neighbours
-from patchcore_edu.explorers.base import Explorer, Picture, choice, whole
+from patchcore_edu.explorers.base import Explorer, Picture, steps, whole
 from patchcore_edu.explorers.canvas import png
 from patchcore_edu.explorers.photographs import photographs
 from patchcore_edu.explorers.places import Place
@@ -31,7 +31,7 @@ class State(Place):
     photograph = whole("Photograph, 0–39", 16, 0, 39)
     p = whole("p, cells across", 3, 1, 7)
     s = whole("s, stride", 3, 1, 8)
-    levels = choice("Levels", (2, 3), LEVELS)
+    levels = steps("Levels", (2, 3), LEVELS)
 
     @property
     def finest(self) -> int:
