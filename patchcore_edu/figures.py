@@ -63,6 +63,21 @@ def scale(figure: Figure, axes: Iterable[Axes], low: float, high: float, unit: s
     figure.colorbar(ScalarMappable(Normalize(low, high), cmap), ax=list(axes), label=unit, shrink=0.85, pad=0.01)
 
 
+def ruler(ax: Axes, low: float, high: float, cmap: str = colours.MAP) -> Axes:
+    """Fill tall, narrow axes with the scale from `low` to `high`: `scale` for axes in places of one's own, and faster.
+
+    >>> figure, axes = grid(1, 1, width=0.5)
+    >>> ruler(axes[0, 0], 0, 50).get_ylim()
+    (0.0, 50.0)
+    """
+    steps = np.linspace(low, high, 128)[:, None]
+    ax.imshow(steps, cmap=cmap, vmin=low, vmax=high, extent=(0, 1, low, high), aspect="auto", origin="lower")
+    ax.set(xticks=[], ylim=(low, high))
+    ax.yaxis.tick_right()
+    ax.tick_params(labelsize=9)
+    return ax
+
+
 def outline(ax: Axes, mask: ArrayLike, colour: str = colours.ANOMALY) -> Axes:
     """Draw the edge of a mask (H, W), bool, over a picture of the same size."""
     mask = np.asarray(mask)

@@ -209,7 +209,7 @@ class Explorer:
             if self.canvas is None:
                 self.canvas = Canvas(**traits)
                 self.canvas.observe(self._pointed, list(self._tied()))
-                self._links = {name: self._link(name) for name in self.controls if self.canvas.has_trait(name)}
+                self._links = {name: self._link(name) for name in self.controls if name in shown.canvas}
             _set(self.canvas, {name: value for name, value in traits.items() if not self._links.get(name)})
         _set(self._view, shown.view)
 

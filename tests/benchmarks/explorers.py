@@ -22,9 +22,22 @@ open_explorer = harness.open_explorer
 STEPS = 40
 # explorer, settings, the trait that keys move ("h": the canvas), limit for visited and for new settings
 CASES = [
+    ("FeatureMap", "", "h", 100, 250),
+    ("FeatureMap", "", "c", 100, 250),
+    ("FeatureMap", "", "level", 300, 300),
     ("Neighbourhood", "h=14, w=14", "p", 100, 250),
     ("Neighbourhood", "p=5", "h", 100, 250),
+    ("PatchSet", "", "p", 100, 250),
+    ("PatchSet", "", "s", 100, 250),
+    ("PatchSet", "", "levels", 300, 300),
     ("PaintDefect", "", "photograph", 100, 250),
+    ("AnomalyMap", "", "sigma", 100, 250),
+    ("AnomalyMap", "", "threshold", 100, 250),
+    ("Pipeline", "", "p", 100, 250),
+    ("Pipeline", "", "s", 100, 250),
+    ("Pipeline", "", "b", 100, 250),
+    ("Pipeline", "", "ratio", 100, 250),
+    ("Pipeline", "", "levels", 100, 300),
 ]
 STROKE_LIMIT = 150
 

@@ -1,19 +1,18 @@
 """Ours and the published codes side by side, in one run: python tests/benchmarks/run.py [--quick]
 
 Prints markdown tables. "3 ×" means that the rival takes three times as long as ours. The rivals of one row run in
-turn, repeat by repeat, and a ratio is taken within a repeat. The course never imports this.
+turn, each in a process of its own, and a ratio is taken within a repeat. The course never imports this.
 """
 
 import argparse
 import threading
 import time
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import peers
 import torch
-from timing import Table, machine, seconds
+from timing import Table, in_a_new_process, machine, seconds
 
 from patchcore_edu import PatchCore, feature_maps, greedy_coreset, load_backbone, nearest_neighbours
 from patchcore_edu.datasets import PhotoTextures
@@ -119,19 +118,16 @@ def real_rows(quick):
 def memory(quick):
     print("\n### Peak memory, above what the process held before\n")
     for n, ratio in ((64, 0.1),) if quick else ((64, 0.1), (640, 0.01), (640, 0.1)):
-        peak, allowed = _in_a_new_process(_fit, n, ratio)
+        with in_a_new_process() as worker:
+            peak, allowed = worker.apply(_fit, (n, ratio))
         print(
             f"- fit of {n} images, {ratio:.0%} kept: {peak:.0f} MiB; bank and ψ(bank) are {allowed:.0f} MiB", flush=True
         )
     sizes = ((50_176, 6_000),) if quick else ((50_176, 6_000), (500_000, 6_000), (784, 500_000))
     for q, n in sizes:
-        peak, answer = _in_a_new_process(_search, q, n)
+        with in_a_new_process() as worker:
+            peak, answer = worker.apply(_search, (q, n))
         print(f"- nearest of {n:,} × 152 for {q:,}: {peak:.0f} MiB, of which the answer is {answer:.0f}", flush=True)
-
-
-def _in_a_new_process(call, *args):
-    with get_context("spawn").Pool(1) as pool:
-        return pool.apply(call, args)
 
 
 def _peak(call):

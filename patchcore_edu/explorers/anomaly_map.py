@@ -1,0 +1,146 @@
+"""Explorer of §3.3: from distances to a map, on a shared scale or its own, and what a threshold makes of it."""
+
+from functools import lru_cache
+
+import numpy as np
+import traitlets
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from skimage.measure import find_contours
+
+from patchcore_edu import colours, figures
+from patchcore_edu.anomaly_map import UPSAMPLINGS, anomaly_map
+from patchcore_edu.explorers.base import Explorer, Picture, choice, real, switch, whole
+from patchcore_edu.explorers.canvas import png
+from patchcore_edu.explorers.photographs import model, photographs
+
+SIDE, STRIDE, SIZE = 28, 8, 224
+FOUND, MISSED, FALSE = colours.ANOMALY, "white", colours.QUERY
+
+
+class State(traitlets.HasTraits):
+    """A test photograph, how its map is made and drawn, a threshold, and the cell that is pointed at."""
+
+    photograph = whole("Photograph, 0–39", 16, 0, 39)
+    sigma = real("σ, pixels", 4.0, 0, 16, 0.5)
+    upsampling = choice("Upsampling", "bilinear", UPSAMPLINGS)
+    threshold = real("Threshold, a distance", 29.5, 15, 55, 0.5)
+    own_scale = switch("Draw the map on a scale of its own")
+    h = traitlets.Int(12, min=0, max=SIDE - 1)
+    w = traitlets.Int(9, min=0, max=SIDE - 1)
+
+
+def render(state: State) -> Picture:
+    """The map and what lies above the threshold: its overlap with the mask, and the images that score above it."""
+    _, tests = model("brick")
+    sample = photographs("brick", "test").dataset[state.photograph]
+    distance = tests.patch_distance[state.photograph]
+    anomaly = anomaly_map(distance[None], SIZE, state.sigma, state.upsampling)[0].numpy()
+    mask, above = sample.mask.numpy(), anomaly > state.threshold
+    anomalous, flagged = _anomalous(), tests.score.numpy() > state.threshold
+    s = float(tests.score[state.photograph])
+    y, x = (int(cell * STRIDE + STRIDE // 2) for cell in (state.h, state.w))
+    verdict = "raises an alarm" if s > state.threshold else "passes"
+    return Picture(
+        figure=_figure(state, anomaly, mask, above),
+        caption=f"{sample.defect.capitalize()}: s = {s:.1f}, so photograph {state.photograph} {verdict} at "
+        f"{state.threshold:.1f}. The map's maximum is {anomaly.max():.1f}, not s."
+        + " On its own scale, something is always bright."
+        * state.own_scale,
+        formula=f"at (h, w) = ({state.h}, {state.w}): distance {distance[state.h, state.w]:.1f}; "
+        f"the map there, with σ = {state.sigma:g}: {anomaly[y, x]:.1f}",
+        numbers={
+            "pixels of this photograph": _judged(above, mask)
+            + (f", overlap {(above & mask).sum() / (above | mask).sum():.2f}" if mask.any() else ""),
+            "all 40 photographs": _judged(flagged, anomalous),
+            "alarms": f"{(flagged & anomalous).sum()} of {anomalous.sum()} defects, "
+            f"{(flagged & ~anomalous).sum()} of {(~anomalous).sum()} good photographs",
+            "scale of the map": "{:.1f} to {:.1f}".format(*_scale(state, anomaly)),
+        },
+        canvas={
+            "image": _photograph(state.photograph),
+            "alt": f"Test photograph {state.photograph} of a brick wall, {sample.defect}.",
+            "rows": SIDE,
+            "columns": SIDE,
+            "boxes": _outlines(state.photograph),
+        },
+    )
+
+
+def _judged(above: np.ndarray, anomalous: np.ndarray) -> str:
+    both = (above & anomalous).sum()
+    precision = f"{both / above.sum():.2f}" if above.any() else "undefined, nothing lies above"
+    recall = f"{both / anomalous.sum():.2f}" if anomalous.any() else "undefined, there is no defect"
+    return f"precision {precision}, recall {recall}"
+
+
+def _scale(state: State, anomaly: np.ndarray) -> tuple[float, float]:
+    if state.own_scale:
+        return float(anomaly.min()), float(anomaly.max())
+    return 0.0, float(model("brick")[1].patch_distance.max())
+
+
+@lru_cache(maxsize=1)
+def _anomalous() -> np.ndarray:
+    return np.array([sample.anomalous for sample in photographs("brick", "test").dataset])
+
+
+@lru_cache(maxsize=40)
+def _photograph(i: int) -> bytes:
+    return png(photographs("brick", "test").images[i])
+
+
+@lru_cache(maxsize=40)
+def _outlines(i: int) -> list[dict[str, object]]:
+    """The edges of the mask's regions, as the canvas takes them."""
+    mask = photographs("brick", "test").dataset[i].mask.numpy()
+    return [
+        {"points": (path[::3, ::-1] - 0.5).tolist(), "colour": colours.ANOMALY, "label": ""}
+        for path in find_contours(np.pad(mask, 1).astype(float))
+    ]
+
+
+def _figure(state: State, anomaly: np.ndarray, mask: np.ndarray, above: np.ndarray) -> Figure:
+    figure = Figure(figsize=(6.8, 4.4))
+    low, high = _scale(state, anomaly)
+    ax = figure.add_axes((0.01, 0.42, 0.345, 0.533))
+    figures.heat(ax, anomaly, low, high, "map, on its own scale" if state.own_scale else "map, on the shared scale")
+    figures.outline(ax, mask)
+    ruler = figures.ruler(figure.add_axes((0.365, 0.42, 0.02, 0.533)), low, high)
+    if low <= state.threshold <= high:
+        ruler.axhline(state.threshold, color=colours.QUERY, lw=3)
+    _overlap(figure.add_axes((0.5, 0.42, 0.345, 0.533)), state.photograph, mask, above)
+    _histogram(figure.add_axes((0.06, 0.115, 0.93, 0.25)), state)
+    return figure
+
+
+def _overlap(ax: Axes, photograph: int, mask: np.ndarray, above: np.ndarray) -> None:
+    grey = photographs("brick", "test").images[photograph].numpy()
+    picture = 0.5 * grey.transpose(1, 2, 0)
+    kinds = ((above & mask, FOUND, "found"), (mask & ~above, MISSED, "missed"), (above & ~mask, FALSE, "false alarm"))
+    for where, colour, name in kinds:
+        picture[where] = to_rgb(colour)
+        ax.plot([], [], "s", color=colour, mec="black", mew=0.5, label=f"{name}\n{where.sum():,}")
+    figures.photograph(ax, picture.transpose(2, 0, 1), "pixels above the threshold")
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9, frameon=False, handletextpad=0, labelspacing=1)
+
+
+def _histogram(ax: Axes, state: State) -> None:
+    score, anomalous = model("brick")[1].score.numpy(), _anomalous()
+    bins = np.arange(15, 55.5, 1)
+    ax.hist([score[~anomalous], score[anomalous]], bins, stacked=True, color=[colours.BANK, colours.ANOMALY])
+    ax.axvline(state.threshold, color=colours.QUERY, lw=2)
+    ax.plot(score[state.photograph], 0.3, "v", color="black", ms=8)
+    ax.set(xlim=(15, 55), yticks=[0, 5])
+    ax.tick_params(labelsize=9)
+    ax.set_xlabel("image score s; ▼ this photograph, line: the threshold", fontsize=9, labelpad=1)
+    for x, text, colour in ((0.02, "■ good", colours.BANK), (0.8, "■ with a defect", colours.ANOMALY)):
+        ax.text(x, 0.82, text, transform=ax.transAxes, color=colour, fontsize=9)
+
+
+class AnomalyMap(Explorer):
+    """Move σ and the threshold: the map, its overlap with the defect, and which photographs raise an alarm."""
+
+    State = State
+    render = staticmethod(render)
