@@ -85,6 +85,17 @@ def test_members_are_at_distance_0(dtype):
     assert index[:, 0].tolist() == list(range(0, 5000, 5))
 
 
+@pytest.mark.parametrize("k", [1, 2, 9])
+def test_members_are_told_from_their_near_copies(k):
+    """Far closer than ‖v‖² − 2 q·v can tell apart in single precision; three vectors have ten of them each."""
+    vectors = random_vectors(1000, 152) * 10 + 5
+    copies = vectors[:200] + random_vectors(200, 152, seed=1) * 1e-4
+    more = vectors[:3].repeat(10, 1) + random_vectors(30, 152, seed=2) * 1e-4
+    vectors = torch.cat([copies, vectors, more])
+    assert not nearest_neighbours(vectors, vectors)[0].any()
+    assert_nearest(vectors, vectors, k)
+
+
 def test_neighbours_closer_than_rounding_are_still_in_order():
     """Their distances, 10⁻⁵ of their length, are below what ‖v‖² − 2 q·v can tell apart in single precision."""
     vectors = random_vectors(50, 152) * 1e-3 + random_vectors(1, 152, seed=1) * 100
