@@ -123,7 +123,7 @@ def _figure(anomaly: torch.Tensor, s: float, normal: float, high: float) -> Figu
         aspect="auto",
         origin="lower",
     )
-    ruler.set_ylim(0, top)
+    ruler.autoscale(False)
     ruler.set_xticks([])
     ruler.tick_params(labelsize=9)
     ruler.set_title("distance to the bank", fontsize=10, loc="left")
@@ -134,8 +134,9 @@ def _figure(anomaly: torch.Tensor, s: float, normal: float, high: float) -> Figu
         # The names are kept apart when the two scores are close.
         apart = 0.035 * top if abs(s - normal) < 0.07 * top else 0
         at = value + (apart if value == max(s, normal) else -apart)
-        arrow = {"arrowstyle": "-|>", "color": colour, "lw": 2}
-        ruler.annotate(text, (1.0, min(value, top)), (3.0, min(at, top)), va="center", fontsize=10, arrowprops=arrow)
+        # An arrow of `annotate` takes ten times as long to draw.
+        ruler.plot(1.5, min(value, top), "<", color=colour, markersize=10, clip_on=False)
+        ruler.text(2.3, min(at, top), text, va="center", fontsize=10)
     return figure
 
 
