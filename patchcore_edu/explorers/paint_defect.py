@@ -134,7 +134,6 @@ def _figure(anomaly: torch.Tensor, s: float, normal: float, high: float) -> Figu
         # The names are kept apart when the two scores are close.
         apart = 0.035 * top if abs(s - normal) < 0.07 * top else 0
         at = value + (apart if value == max(s, normal) else -apart)
-        # An arrow of `annotate` takes ten times as long to draw.
         ruler.plot(1.5, min(value, top), "<", color=colour, markersize=10, clip_on=False)
         ruler.text(2.3, min(at, top), text, va="center", fontsize=10)
     return figure
