@@ -2,14 +2,27 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from patchcore_edu import aggregate, image_score, memory_bank, merge_levels, neighbourhood, patch_set
+from patchcore_edu import (
+    CONVENTIONS,
+    PatchCore,
+    aggregate,
+    auroc,
+    image_score,
+    memory_bank,
+    merge_levels,
+    neighbourhood,
+    patch_set,
+)
 from patchcore_edu.backbone import receptive_field
 from patchcore_edu.coreset import _coreset_size
+from patchcore_edu.explorers.photographs import backbone as explorers_backbone
+from patchcore_edu.explorers.photographs import photographs
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
@@ -91,3 +104,40 @@ def test_09_patchcore():
     said("09_patchcore", f"{len(neighbourhood(9, 9, 6, (28, 28)))}: ⌊6/2⌋ = 3, so seven cells", "6,272")
     assert across == 7
     said("09_patchcore", f"{1 - (224 / 256) ** 2:.0%}".replace("%", " %"))
+
+
+def of_texture(category, test_kinds=("good", "scratch", "blob", "smear"), n=32, **settings):
+    """Image AUROC of a texture's test crops of these kinds, with a bank of its first n good crops."""
+    good, tests = photographs(category, "train"), photographs(category, "test")
+    model = PatchCore(explorers_backbone(), **settings)
+    model.fit_patches(model.patches_of({j: maps[:n] for j, maps in good.phi.items()}))
+    score = model.predict_patches(model.patches_of(tests.phi), 224).score
+    chosen = torch.tensor([sample.defect in test_kinds for sample in tests.dataset])
+    return auroc(score[chosen], torch.tensor([sample.anomalous for sample in tests.dataset])[chosen])
+
+
+def test_10_paper_and_codes(phi):
+    clip = replace(CONVENTIONS["paper"], border="clip")
+    values = [of_texture("brick", n=16, coreset_ratio=0.01, conventions=c) for c in (CONVENTIONS["paper"], clip)]
+    squared = replace(CONVENTIONS["paper"], squared=True)
+    said(
+        "10_paper_and_codes",
+        "falls from {:.3f} to {:.3f}".format(*values),
+        f"stays {of_texture('brick', n=16, coreset_ratio=0.01, conventions=squared):.3f}",
+        "(19 + 11) / 10 = **3**",
+    )
+    side = aggregate(phi[2], 2, pooling="flattened", dim=40).shape[2]
+    said("10_paper_and_codes", f"{side} × {side} there. {aggregate(phi[2], 2).shape[2]} × 28 here")
+
+
+def test_11_your_photographs():
+    grass = {kind: of_texture("grass", ("good", kind), coreset_ratio=0.05) for kind in ("scratch", "smear")}
+    more = [of_texture("grass", n=n, coreset_ratio=0.05) for n in (8, 32)]
+    said(
+        "11_your_photographs",
+        f"good crops is {grass['scratch']:.2f}: guessing",
+        f"A smear reaches {grass['smear']:.2f}",
+        "{:.2f} with 8 crops, {:.2f} with 32".format(*more),
+        f"{of_texture('brick', n=1, coreset_ratio=0.05):.2f}. One crop gives {28**2} patches",
+        f"= {209 * 784 * 1024 * 4 / 1e6:.0f} MB. With 7,000 photographs: {7000 * 784 * 1024 * 4 / 1e9:.0f} GB",
+    )
