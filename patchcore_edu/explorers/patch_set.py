@@ -117,7 +117,7 @@ def _figure(
     high = float(torch.stack(maps).max())
     axes = figure.add_axes((0.06, 0.02, 0.33, 0.41)), figure.add_axes((0.47, 0.02, 0.33, 0.41))
     for ax, values, s in zip(axes, maps, (1, state.s), strict=True):
-        figures.heat(ax, values, 0, high, f"anomaly map, s = {s}")
+        figures.heat(ax, values, 0, high, f"anomaly map, p = {state.p}, s = {s}")
         figures.outline(ax, mask)
     figures.scale(figure, axes, 0, high, "distance to the bank")
     return figure
