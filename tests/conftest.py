@@ -1,6 +1,11 @@
 """Settings and fixtures that every test shares."""
 
 import os
+
+# One thread for each process: the tests, the kernels they start, and the browser share the cores, and PyTorch's
+# threads wait for one another as soon as one of them has none. It must be set before PyTorch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from contextlib import contextmanager
 from pathlib import Path
 
