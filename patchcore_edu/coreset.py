@@ -64,7 +64,7 @@ def greedy_coreset(
     real_tensor("vectors", vectors, "(N, d)")
     size = _coreset_size(len(vectors), ratio, size)
     chosen, nearest = _start(vectors, one_of("start", start, STARTS), seed)
-    with tqdm(total=size, initial=len(chosen), desc="coreset", unit="row", delay=1) as bar:
+    with tqdm(total=size, initial=len(chosen), desc="coreset", unit="row", delay=1, leave=False) as bar:
         while len(chosen) < size:
             picks = _pick(vectors, nearest, size - len(chosen))
             chosen += picks

@@ -175,7 +175,7 @@ def _batches(images: torch.Tensor | Iterable, doing: str) -> Iterator[torch.Tens
         raise ValueError(f"images was of type {type(images).__name__}; it must be a tensor, a data set or batches")
     waiting, shape = [], None
     total = len(images) if hasattr(images, "__len__") else None
-    for item in tqdm(images, desc=doing, total=total, delay=1):
+    for item in tqdm(images, desc=doing, total=total, delay=1, leave=False):
         batch = getattr(item, "image", item)
         if isinstance(batch, torch.Tensor) and batch.ndim == 3:
             batch = batch[None]

@@ -70,6 +70,8 @@ def render(state: State) -> Picture:
         + ", ".join(f"{value:.1f} ({name})" for name, value in radius.items()),
         numbers={
             "l": f"{size} of N = {n:,} ({size / n:.1%})",
+            "M": f"the patches of {PHOTOGRAPHS} of the 32 good photographs, so that every slider answers at once",
+            "k-means++": "the seeding of k-means, always from seed 0; the start moves the other two",
             "last row chosen by greedy": _origin(bank, int(covers["greedy"].chosen[size - 1])),
             "worst covered by greedy": _origin(bank, int(covers["greedy"].distance[step].argmax())),
             "worst covered by random": _origin(bank, int(covers["random"].distance[step].argmax())),

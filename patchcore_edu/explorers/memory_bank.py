@@ -146,8 +146,8 @@ def _sizes(ax: Axes, n: int, d: int) -> None:
         ("10 % of this bank", 0.1 * n * d * 4, colours.CORESET),
         ("this bank", n * d * 4, colours.BANK),
         (f"all {n:,}² distances", n * n * 4, colours.ANOMALY),
-        (f"209 · 28² rows of 1024 = {usual * 1024 * 4 / 1e6:.0f} MB", usual * 1024 * 4, colours.BANK),
-        (f"all their distances = {usual**2 * 4 / 1e9:.0f} GB", usual**2 * 4, colours.ANOMALY),
+        ("209 · 28² rows of 1024 numbers", usual * 1024 * 4, colours.BANK),
+        (f"all {usual:,}² distances", usual**2 * 4, colours.ANOMALY),
     )
     size = np.array([size for _, size, _ in rows])
     ax.barh(range(len(rows)), np.log10(size), 0.45, color=[colour for *_, colour in rows])
