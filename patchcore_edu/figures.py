@@ -67,7 +67,7 @@ def ruler(ax: Axes, low: float, high: float, cmap: str = colours.MAP) -> Axes:
     """Fill tall, narrow axes with the scale from `low` to `high`: `scale` for axes in places of one's own, and faster.
 
     >>> figure, axes = grid(1, 1, width=0.5)
-    >>> ruler(axes[0, 0], 0, 50).get_ylim()
+    >>> tuple(map(float, ruler(axes[0, 0], 0, 50).get_ylim()))
     (0.0, 50.0)
     """
     steps = np.linspace(low, high, 128)[:, None]

@@ -12,12 +12,13 @@ import ipywidgets
 import numpy as np
 import torch
 import traitlets
-from matplotlib.axes import Axes
+from matplotlib import colormaps
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from scipy.ndimage import binary_dilation
+from torch.nn.functional import interpolate
 
-from patchcore_edu import colours, figures
+from patchcore_edu import colours
 from patchcore_edu.conventions import CONVENTIONS
 from patchcore_edu.datasets import PhotoTextures
 from patchcore_edu.explorers.base import Explorer, Picture, choice, steps, whole
@@ -31,7 +32,7 @@ RATIOS = {"0.1 %": 0.001, "0.25 %": 0.0025, "0.5 %": 0.005, "1 %": 0.01, "2 %": 
 SHOWN = (0, 1, 16, 24, 28, 32)
 """Of the test photographs: two good ones, a scratch, two blobs and a smear."""
 FILE = "patchcore_settings.csv"
-GAP = 8
+PIXELS, GAP = 150, 5
 SETTINGS = ("category", "conventions", "levels", "p", "s", "ratio", "b")
 RESULTS = {
     "image_auroc": "image AUROC",
@@ -65,7 +66,7 @@ def settings(state: State) -> dict[str, object]:
 
 @dataclass(frozen=True)
 class Result:
-    """What one setting gives, and the maps and scores of the six photographs that are shown."""
+    """What one setting gives, and the maps and scores of the six photographs that are shown, with the maps' maximum."""
 
     image_auroc: float
     pixel_auroc: float
@@ -76,6 +77,7 @@ class Result:
     ms: float
     maps: np.ndarray
     scores: np.ndarray
+    high: float
 
 
 def render(state: State) -> Picture:
@@ -141,8 +143,9 @@ def _result(category: str, **setting) -> Result:
         rows=len(model.bank),
         mib=model.bank.vectors.numel() * 4 / 2**20,
         ms=ms,
-        maps=prediction.anomaly_map[shown].numpy(),
+        maps=_small(prediction.anomaly_map[shown][:, None])[:, 0].numpy(),
         scores=prediction.score[shown].numpy(),
+        high=float(prediction.anomaly_map[shown].max()),
     )
 
 
@@ -168,44 +171,48 @@ def _masks(category: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _figure(category: str, now: Result, last: Result | None) -> Figure:
-    figure = Figure(figsize=(11, 5.2))
-    tops = [figure.add_axes((0.025, bottom, 0.93, 0.315)) for bottom in (0.68, 0.35, 0.02)]
-    figures.photograph(tops[0], _photographs(category))
-    _maps(tops[1], "this setting", now)
-    if last:
-        _maps(tops[2], "last setting", last)
-    else:
-        tops[2].set_axis_off()
-        tops[2].text(0.5, 0.5, "The maps of the last setting will stand here.", ha="center", fontsize=11)
+    # One image in one set of axes: each further one costs as much time as all the maps.
+    figure = Figure(figsize=(11, 5.1))
+    ax = figure.add_axes((0.025, 0, 0.9, 1))
+    empty = np.ones((PIXELS + GAP, 1, 3)).repeat(len(SHOWN) * (PIXELS + GAP), 1)
+    ax.imshow(np.concatenate([_photographs(category), _coloured(now), _coloured(last) if last else empty]))
+    ax.set_axis_off()
+    for row, (name, result) in enumerate((("this setting", now), ("last setting", last)), 1):
+        top = row * (PIXELS + GAP)
+        if result is None:
+            ax.text(3 * PIXELS, top + PIXELS / 2, "The maps of the last setting will stand here.", ha="center")
+            continue
+        ax.text(-6, top + PIXELS / 2, name, rotation=90, ha="right", va="center", fontsize=10)
+        scale = f"black: 0\nyellow: {result.high:.1f}"
+        ax.text(len(SHOWN) * (PIXELS + GAP), top + PIXELS / 2, scale, va="center", fontsize=9)
+        for i, score in enumerate(result.scores):
+            ax.text(i * (PIXELS + GAP) + 4, top + 4, f"s = {score:.1f}", color="white", fontsize=10, va="top")
     return figure
 
 
-def _maps(ax: Axes, name: str, result: Result) -> None:
+def _coloured(result: Result) -> np.ndarray:
     """The six maps on one scale. Another setting has its own: its distances are of other vectors."""
-    high = float(result.maps.max())
-    figures.heat(ax, _side_by_side(result.maps), 0, high)
-    ax.set_ylabel(name, fontsize=10)
-    for i, score in enumerate(result.scores):
-        ax.text(i * (SIZE + GAP) + 6, 6, f"s = {score:.1f}", color="white", fontsize=10, va="top")
-    box = ax.get_position()
-    figures.ruler(ax.figure.add_axes((box.x1 + 0.004, box.y0, 0.008, box.height)), 0, high)
+    return _side_by_side(colormaps[colours.MAP](result.maps / result.high)[..., :3])
 
 
 def _side_by_side(pictures: np.ndarray) -> np.ndarray:
-    """(6, H, W, …) → (H, 6 · W and the gaps, …); gaps are not a number, so they are not drawn."""
-    gap = [(0, 0)] * (pictures.ndim - 3)
-    return np.concatenate(np.pad(pictures, [(0, 0), (0, 0), (0, GAP), *gap], constant_values=np.nan), 1)[:, :-GAP]
+    """(6, h, w, 3) → (h + gap, 6 · (w + gap), 3), with white gaps."""
+    return np.concatenate(np.pad(pictures, [(0, 0), (0, GAP), (0, GAP), (0, 0)], constant_values=1), 1)
+
+
+def _small(pictures: torch.Tensor) -> torch.Tensor:
+    """(n, c, H, W) as large as the page shows them: what is smaller is drawn faster."""
+    return interpolate(pictures, PIXELS, mode="bilinear", antialias=True)
 
 
 @lru_cache(maxsize=3)
 def _photographs(category: str) -> np.ndarray:
-    """The six photographs (3, H, W), the edges of their defects drawn in."""
+    """The six photographs, with the edges of their defects drawn in."""
     tests = photographs(category, "test")
-    pictures = np.nan_to_num(tests.images[list(SHOWN)].numpy().transpose(0, 2, 3, 1))
-    for i, picture in zip(SHOWN, pictures, strict=True):
-        mask = tests.dataset[i].mask.numpy()
-        picture[binary_dilation(mask, iterations=2) & ~mask] = to_rgb(colours.ANOMALY)
-    return np.nan_to_num(_side_by_side(pictures), nan=1.0).transpose(2, 0, 1)
+    pictures = _small(tests.images[list(SHOWN)]).permute(0, 2, 3, 1).numpy().copy()
+    masks = _small(torch.stack([tests.dataset[i].mask for i in SHOWN])[:, None].float())[:, 0].numpy() > 0.5
+    pictures[binary_dilation(masks, np.ones((1, 3, 3))) & ~masks] = to_rgb(colours.ANOMALY)
+    return _side_by_side(pictures)
 
 
 class Pipeline(Explorer):
