@@ -6,9 +6,10 @@
         assert notebook.run_code("print(slider.value)") == "6"
         notebook.assert_no_errors()
 
-The browser and the server live for the whole session; the pages and the kernels for one test.
+The browser, the server and its kernel live for the whole session; the pages for one test.
 """
 
+import json
 import os
 import shutil
 import socket
@@ -91,17 +92,18 @@ class Notebook:
         assert self.console_errors == []
 
     def close(self) -> None:
-        """End the kernel and close the page."""
         self.client.stop_channels()
-        self.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
         self.page.close()
 
 
 class Lab:
-    """A running JupyterLab and a browser to look at it."""
+    """A running JupyterLab and a browser to look at it.
 
-    def __init__(self, browser, address: str, folder: Path):
-        self.browser, self.address, self.folder = browser, address, folder
+    All notebooks share one kernel: importing PyTorch for each would take longer than the tests.
+    """
+
+    def __init__(self, browser, address: str, folder: Path, kernel: str):
+        self.browser, self.address, self.folder, self.kernel = browser, address, folder, kernel
         self.notebooks = []
 
     def open_notebook(self, cells: list[str], width: int = 1280, height: int = 1000) -> Notebook:
@@ -110,6 +112,7 @@ class Lab:
         file.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
         name = f"notebook_{len(list(self.folder.glob('root/*.ipynb')))}.ipynb"
         nbformat.write(file, self.folder / "root" / name)
+        ask(f"{self.address}/api/sessions", path=name, name=name, type="notebook", kernel={"id": self.kernel})
         page = self.browser.new_page()
         page.set_viewport_size({"width": width, "height": height})
         page.set_default_timeout(60_000)
@@ -134,7 +137,7 @@ def browser(require):
 
 @pytest.fixture(scope="session")
 def jupyter_server(browser, tmp_path_factory):
-    """JupyterLab on a free port of the loopback, with none of the user's own settings: (address, folder)."""
+    """JupyterLab on a free port of the loopback, with none of the user's own settings: (address, folder, kernel)."""
     folder = tmp_path_factory.mktemp("lab")
     settings = folder / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
     settings.parent.mkdir(parents=True)
@@ -151,6 +154,7 @@ def jupyter_server(browser, tmp_path_factory):
         "ServerApp.allow_root": True,
         "ServerApp.root_dir": folder / "root",
         "IdentityProvider.token": "",
+        "ServerApp.disable_check_xsrf": True,
         "LabApp.expose_app_in_browser": True,
     }
     homes = {
@@ -169,10 +173,17 @@ def jupyter_server(browser, tmp_path_factory):
     address = f"http://127.0.0.1:{port}"
     try:
         wait_for(address, server, folder / "server.log")
-        yield address, folder
+        yield address, folder, ask(f"{address}/api/kernels", name="python3")["id"]
     finally:
         server.terminate()
         server.wait(timeout=30)
+
+
+def ask(url: str, **content) -> dict:
+    """Post `content` to the server as JSON, and return its answer."""
+    request = urllib.request.Request(url, json.dumps(content).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)
 
 
 def wait_for(address: str, server: subprocess.Popen, log: Path, seconds: float = 60) -> None:
