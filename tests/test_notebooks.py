@@ -19,8 +19,10 @@ NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 # An audit hook sees every connection that Python makes, cannot be removed, and leaves the loopback alone.
-NO_NETWORK = """
-import sys
+# A progress bar shows only in a run that takes long. As text it goes to stderr; as a widget it would count as an answer.
+SETUP = """
+import sys, tqdm.auto
+tqdm.auto.tqdm = tqdm.tqdm
 def no_network(event, args):
     if event == "socket.connect" and isinstance(args[1], tuple) and args[1][0] not in ("127.0.0.1", "::1", "localhost"):
         raise OSError(f"a notebook must run without a network, but this one asked for {args[1][0]}")
@@ -34,7 +36,7 @@ def changed_answers(notebook: NotebookNode, folder: Path) -> list[str]:
     """Run each cell of `notebook` twice in a row, in one fresh kernel, and return the sources that answered anew."""
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     twice = [nbformat.v4.new_code_cell(cell.source) for cell in cells for _ in range(2)]
-    run = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(NO_NETWORK), *twice])
+    run = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(SETUP), *twice])
     NotebookClient(run, timeout=120, kernel_name="python3", resources={"metadata": {"path": folder}}).execute()
     pairs = zip(cells, run.cells[1::2], run.cells[2::2], strict=True)
     return [

@@ -1,6 +1,6 @@
 """How fast explorers answer in JupyterLab in a headless Chromium, from the key press to the changed pixels.
 
-    python -m pytest tests/benchmarks/explorers.py -s
+    python -m pytest -n 0 -s tests/benchmarks/explorers.py
 
 Each case is an explorer, a control that keys move, and the limits in milliseconds for the p95 of 40 steps to new
 settings, and of 40 steps to settings visited before. A stroke is a case of its own: its map is always new.
