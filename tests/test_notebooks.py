@@ -19,7 +19,7 @@ NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 # An audit hook sees every connection that Python makes, cannot be removed, and leaves the loopback alone.
-# A progress bar shows only in a run that takes long. As text it goes to stderr; as a widget it would count as an answer.
+# A progress bar shows only in a run that takes long. As a widget it would count as an answer; as text it does not.
 SETUP = """
 import sys, tqdm.auto
 tqdm.auto.tqdm = tqdm.tqdm
