@@ -127,3 +127,12 @@ def test_faults_are_seen():
         "picture without alternative text: ![](brick.png)",
         "picture without alternative text: <img src='brick.png'>",
     ]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_four_questions_end_the_notebook_and_stand_in_the_self_test(path):
+    last = nbformat.read(path, as_version=4).cells[-1].source
+    questions = re.split(r"^\*\*", last.split("## Recall\n")[1], flags=re.MULTILINE)[0].strip()
+    assert re.findall(r"^\d", questions, flags=re.MULTILINE) == ["1", "2", "3", "4"]
+    assert questions.count("<details><summary>Answer</summary>") == 4
+    assert questions in (path.parent / "README.md").read_text(encoding="utf-8")
