@@ -125,12 +125,8 @@ def _seeding() -> Cover:
 
 def _cover(chosen: torch.Tensor) -> Cover:
     vectors = _bank().vectors
-    nearest = torch.full((len(vectors),), torch.inf)
-    distance = []
-    for before, size in zip((0, *SIZES), SIZES, strict=False):
-        nearest = torch.minimum(nearest, torch.cdist(vectors, vectors[chosen[before:size]]).amin(1))
-        distance.append(nearest.numpy())
-    return Cover(chosen, np.stack(distance))
+    nearest = torch.cdist(vectors[chosen], vectors).cummin(0).values
+    return Cover(chosen, nearest[torch.tensor(SIZES) - 1].numpy())
 
 
 def _figure(covers: dict[str, Cover], step: int) -> Figure:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from patchcore_edu import colours, figures
-from patchcore_edu.explorers.base import Explorer, Picture, choice, whole
+from patchcore_edu.explorers.base import Explorer, Picture, steps, whole
 from patchcore_edu.explorers.canvas import png
 from patchcore_edu.explorers.photographs import backbone, photographs
 from patchcore_edu.memory_bank import MemoryBank as Bank
@@ -32,7 +32,7 @@ class State(traitlets.HasTraits):
     n = whole("n, photographs", 32, 1, 32)
     p = whole("p, cells across", 3, 1, 9)
     s = whole("s, stride", 1, 1, 4)
-    levels = choice("Levels", (2, 3), LEVELS)
+    levels = steps("Levels", (2, 3), LEVELS)
     h = traitlets.Int(12, min=0, max=SIDE - 1)
     w = traitlets.Int(12, min=0, max=SIDE - 1)
 

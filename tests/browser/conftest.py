@@ -173,7 +173,7 @@ def jupyter_server(browser, tmp_path_factory):
     address = f"http://127.0.0.1:{port}"
     try:
         wait_for(address, server, folder / "server.log")
-        yield address, folder, ask(f"{address}/api/kernels", name="python3")["id"]
+        yield address, folder, ask(f"{address}/api/kernels", name="python3", path="")["id"]
     finally:
         server.terminate()
         server.wait(timeout=30)

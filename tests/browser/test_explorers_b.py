@@ -20,7 +20,7 @@ def test_memory_bank(open_explorer):
     expect(member).not_to_have_text(before)
     assert member.text_content() == shown.notebook.run_code("print(explorer.picture().numbers['member'])")
     assert shown.notebook.run_code("print(explorer.state.h, explorer.state.w)") == "14 34"
-    shown.choose("Levels", "2, 3 and 4")
+    shown.slider("Levels").press("ArrowRight")
     expect(shown.caption).to_contain_text("d = 472 numbers")
     for _ in range(6):
         shown.slider("p,").press("ArrowRight")
