@@ -17,7 +17,8 @@ class MemoryBank:
     Attributes:
         vectors: (N, d), float, one patch a row.
         image: (N,), int64, the number of the training image it was seen in, from 0.
-        position: (N, 2), int64, its row h and column w on the merged feature map, in cells.
+        position: (N, 2), int64, its row h and column w on the merged map, in cells; the map of border="valid" begins
+            ⌊p/2⌋ cells inside.
 
     Example:
         >>> bank = memory_bank(torch.zeros(2, 3, 3, 5))
