@@ -18,7 +18,7 @@ from patchcore_edu import load_backbone
 REQUIRE_ALL = os.environ.get("PATCHCORE_EDU_REQUIRE_ALL") == "1"
 
 # Derandomised: the same examples in every run, so that a failure can be had again.
-settings.register_profile("suite", deadline=None, max_examples=40, derandomize=True)
+settings.register_profile("suite", deadline=None, max_examples=60, derandomize=True)
 settings.load_profile("suite")
 
 

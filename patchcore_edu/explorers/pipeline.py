@@ -143,7 +143,7 @@ def _result(category: str, **setting) -> Result:
         rows=len(model.bank),
         mib=model.bank.vectors.numel() * 4 / 2**20,
         ms=ms,
-        maps=_small(prediction.anomaly_map[shown][:, None])[:, 0].numpy(),
+        maps=_small(prediction.anomaly_map[None, shown])[0].numpy(),
         scores=prediction.score[shown].numpy(),
         high=float(prediction.anomaly_map[shown].max()),
     )
@@ -174,8 +174,8 @@ def _figure(category: str, now: Result, last: Result | None) -> Figure:
     # One image in one set of axes: each further one costs as much time as all the maps.
     figure = Figure(figsize=(11, 5.1))
     ax = figure.add_axes((0.025, 0, 0.9, 1))
-    empty = np.ones((PIXELS + GAP, 1, 3)).repeat(len(SHOWN) * (PIXELS + GAP), 1)
-    ax.imshow(np.concatenate([_photographs(category), _coloured(now), _coloured(last) if last else empty]))
+    maps = _coloured(now)
+    ax.imshow(np.concatenate([_photographs(category), maps, _coloured(last) if last else np.ones_like(maps)]))
     ax.set_axis_off()
     for row, (name, result) in enumerate((("this setting", now), ("last setting", last)), 1):
         top = row * (PIXELS + GAP)
@@ -210,7 +210,7 @@ def _photographs(category: str) -> np.ndarray:
     """The six photographs, with the edges of their defects drawn in."""
     tests = photographs(category, "test")
     pictures = _small(tests.images[list(SHOWN)]).permute(0, 2, 3, 1).numpy().copy()
-    masks = _small(torch.stack([tests.dataset[i].mask for i in SHOWN])[:, None].float())[:, 0].numpy() > 0.5
+    masks = _small(torch.stack([tests.dataset[i].mask for i in SHOWN])[None].float())[0].numpy() > 0.5
     pictures[binary_dilation(masks, np.ones((1, 3, 3))) & ~masks] = to_rgb(colours.ANOMALY)
     return _side_by_side(pictures)
 

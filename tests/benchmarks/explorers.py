@@ -51,7 +51,7 @@ CASES = [
     ("Pipeline", "", "s", 100, 250),
     ("Pipeline", "", "b", 100, 250),
     ("Pipeline", "", "ratio", 100, 250),
-    ("Pipeline", "", "levels", 300, 300),
+    ("Pipeline", "", "levels", 100, 300),
     ("PaintDefect", "", "photograph", 100, 250),
 ]
 STROKE_LIMIT = 150
