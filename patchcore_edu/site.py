@@ -23,6 +23,10 @@ table {{ border-collapse: collapse }} td, th {{ border: 1px solid #ccc; padding:
 img {{ max-width: 100% }}</style></head><body>{body}</body></html>
 """
 
+# Long lines of code scroll inside their cell; sources that a cell shows are set as code.
+STYLE = """<style>.jp-InputArea-editor { overflow-x: auto !important }
+.jp-OutputArea-output .highlight pre { font: 13px/1.4 monospace; white-space: pre; overflow-x: auto }</style></head>"""
+
 
 def site(out: str | Path, notebooks: str | Path = NOTEBOOKS) -> None:
     """Run all notebooks and write them as web pages, with an index.
@@ -58,7 +62,7 @@ def page(book: nbformat.NotebookNode, title: str, folder: Path) -> str:
                 _still(output)
     exporter = HTMLExporter(template_name="lab", exclude_input_prompt=True, exclude_output_prompt=True)
     html, _ = exporter.from_notebook_node(book, resources={"metadata": {"name": title}})
-    return _links(re.sub(r"<script\b.*?</script>", "", html, flags=re.DOTALL))
+    return _links(re.sub(r"<script\b.*?</script>", "", html, flags=re.DOTALL)).replace("</head>", STYLE, 1)
 
 
 def _still(output: nbformat.NotebookNode) -> None:
@@ -83,6 +87,10 @@ def _formulas(text: str) -> str:
 
 def _mathml(latex: str, display: str) -> str:
     latex = re.sub(r"\\operatorname\*?\{([^}]*)\}", r"\\mathrm{\1}", latex).replace(r"\arg", r"\mathrm{arg}\,")
+    if display == "block":
+        latex = re.sub(
+            r"\\(min|max)_", r"\\\1\\limits_", latex
+        )  # what is below the word in JupyterLab is below it here
     return convert(" ".join(latex.split()), display=display)
 
 

@@ -5,7 +5,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from patchcore_edu.site import site
+from patchcore_edu.site import _mathml, site
 
 DRAWN = """from patchcore_edu import figures
 figure, _ = figures.grid(1, 1)
@@ -40,6 +40,10 @@ def test_pictures_lie_in_the_page_and_say_what_they_show(pages):
     html = pages["one.html"]
     assert html.count('src="data:image/png;base64,') == 2
     assert 'alt="a dot"' in html and re.search(r"""alt='an "empty" square'|alt="an &quot;empty&quot; square\"""", html)
+
+
+def test_limits_stand_below_the_word():
+    assert "<munder>" in _mathml(r"\min_{n} n", "block") and "<munder>" not in _mathml(r"\min_{n} n", "inline")
 
 
 def test_answers_are_folded_and_results_shown(pages):
