@@ -51,7 +51,7 @@ def test_01_feature_map(backbone, phi):
     side = phi[2].shape[2]
     said("01_feature_map", f"224 / {backbone.strides[2]} = {side}", f"{side} × {side} = {side**2} cells")
     sees = {j: receptive_field(backbone, j, 3, 3)[2] for j in (2, 4)}
-    said("01_feature_map", f"{sees[2]}. A cell steps 8 pixels", f"{sees[4]} pixels across: more than the whole")
+    said("01_feature_map", f"{sees[2]} pixels. A cell steps 8 pixels", f"{sees[4]} pixels across: more than the whole")
 
 
 def test_02_neighbourhood():
@@ -60,7 +60,7 @@ def test_02_neighbourhood():
         "02_neighbourhood", f"{inside} inside. {corner} in a corner", f"{len(neighbourhood(9, 9, 2, (28, 28)))}, not 4"
     )
     incomplete = sum(len(neighbourhood(h, w, 3, (28, 28))) < 9 for h in range(28) for w in range(28))
-    said("02_neighbourhood", f"{incomplete}. Complete are 26 × 26 = {784 - incomplete}")
+    said("02_neighbourhood", f"{incomplete} places. Complete are 26 × 26 = {784 - incomplete}")
 
 
 def test_03_aggregation(phi):
