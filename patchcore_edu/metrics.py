@@ -2,7 +2,7 @@
 
 import torch
 from skimage.measure import label
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import auc, roc_curve
 
 from patchcore_edu.validation import real_number, real_tensor
 
@@ -37,7 +37,9 @@ def auroc(score: torch.Tensor, anomalous: torch.Tensor) -> float:
         raise ValueError("score held NaN or infinite values; all scores must be finite")
     if anomalous.all() or not anomalous.any():
         raise ValueError("anomalous held one kind only; AUROC needs normal and anomalous ones")
-    return float(roc_auc_score(anomalous.flatten().numpy(), score.flatten().numpy(force=True)))
+    # The same area as roc_auc_score, without its second look at millions of pixels.
+    false_positive_rate, recall, _ = roc_curve(anomalous.flatten().numpy(), score.flatten().numpy(force=True))
+    return float(auc(false_positive_rate, recall))
 
 
 def pro(maps: torch.Tensor, masks: torch.Tensor, limit: float = 0.3) -> float:

@@ -46,5 +46,6 @@ def photographs(category: str = "brick", split: str = "train") -> Photographs:
 @lru_cache(maxsize=2)
 def model(category: str = "brick") -> tuple[PatchCore, Prediction]:
     """PatchCore with its default settings, fitted on the good crops, and what it predicts for the test crops."""
-    fitted = PatchCore(backbone()).fit(photographs(category, "train").images)
-    return fitted, fitted.predict(photographs(category, "test").images)
+    fitted, good, test = PatchCore(backbone()), photographs(category, "train"), photographs(category, "test")
+    fitted.fit_patches(fitted.patches_of(good.phi))
+    return fitted, fitted.predict_patches(fitted.patches_of(test.phi), test.images.shape[2:])
