@@ -71,7 +71,8 @@ def test_levels_are_the_outputs_of_blocks_2_4_10_and_15(backbone, photographs):
     phi = backbone(photographs, (1, 2, 3, 4))
     assert list(phi) == [1, 2, 3, 4]
     for j in phi:
-        torch.testing.assert_close(phi[j], seen[j], rtol=1e-4, atol=1e-4)
+        # Batch norms are folded into the convolutions, which rounds otherwise: to 1e-5 of the largest value.
+        assert (phi[j] - seen[j]).abs().max() < 1e-5 * seen[j].abs().max()
     torch.testing.assert_close(backbone.classify(photographs), logits.softmax(1), rtol=1e-3, atol=1e-5)
 
 
@@ -168,7 +169,7 @@ def test_without_a_network_the_error_says_which_file_goes_where(tmp_path, monkey
     network = torchvision.models.resnet18(weights=None)
     torch.save(network.state_dict(), Path(folder) / file)
     backbone = load_backbone("resnet18")
-    assert torch.equal(backbone.network.conv1.weight, network.conv1.weight)
+    assert torch.equal(backbone.network.fc.weight, network.fc.weight)
     # A file that was copied in part gets the same advice.
     (Path(folder) / file).write_bytes((Path(folder) / file).read_bytes()[:-1000])
     with pytest.raises(FileNotFoundError, match=rf"put the file {file} into the folder"):
