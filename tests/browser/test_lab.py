@@ -1,4 +1,4 @@
-"""The harness itself: a slider is moved by a key, the kernel answers, and errors on either side are seen."""
+"""The harness itself: a key moves a slider, the kernel answers, and errors on either side are seen."""
 
 import pytest
 from playwright.sync_api import expect
@@ -14,21 +14,10 @@ ipywidgets.VBox([slider, answer])
 """
 
 
-def test_a_key_moves_a_slider_and_the_kernel_answers(lab, tmp_path):
-    notebook = lab.open_notebook([SLIDER])
-    page = notebook.page
-    page.get_by_role("slider").focus()
-    page.keyboard.press("ArrowRight")
-    expect(page.locator(".widget-readout")).to_have_text("6")
-    expect(page.locator(".answer")).to_have_text("p² = 36")
-    assert notebook.run_code("print(slider.value)") == "6"
-    notebook.assert_no_errors()
-    assert len(page.screenshot(path=tmp_path / "slider.png")) > 0
-
-
 def test_errors_are_seen(lab):
     notebook = lab.open_notebook([SLIDER, "slider.observe(lambda change: 1 / 0, names='value')"])
     notebook.page.get_by_role("slider").press("ArrowRight")
+    expect(notebook.page.locator(".widget-readout")).to_have_text("6")
     expect(notebook.page.locator(".answer")).to_have_text("p² = 36")
     notebook.page.wait_for_function("() => window.kernelErrors.length")
     assert "ZeroDivisionError" in notebook.kernel_errors()[0]
