@@ -16,7 +16,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
-NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+# The last ones take longest. They run first, so that at the end no process waits long for another.
+NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"), reverse=True)
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 # An audit hook sees every connection that Python makes, cannot be removed, and leaves the loopback alone.

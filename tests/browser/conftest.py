@@ -6,7 +6,8 @@
         assert notebook.run_code("print(slider.value)") == "6"
         notebook.assert_no_errors()
 
-The browser, the server and its kernel live for the whole session; the pages for one test.
+The browser, its page, the server and its kernel live for the whole session: loading any of them takes longer than a
+test. Each test gets new cells.
 """
 
 import json
@@ -47,6 +48,11 @@ READY = """async () => {
         if (header.msg_type === 'error') window.kernelErrors.push(content.traceback.join('\\n'));
     });
     return panel.sessionContext.session.kernel.id;
+}"""
+
+REPLACE = """(notebook) => {
+    window.jupyterapp.shell.currentWidget.context.model.fromJSON(notebook);
+    window.kernelErrors = [];
 }"""
 
 
@@ -97,41 +103,35 @@ class Notebook:
 
 
 class Lab:
-    """A running JupyterLab and a browser to look at it.
-
-    All notebooks share one kernel: importing PyTorch for each would take longer than the tests.
-    """
+    """A running JupyterLab with one notebook open in one page of the browser."""
 
     def __init__(self, browser, address: str, folder: Path, kernel: str):
-        self.browser, self.address, self.folder, self.kernel = browser, address, folder, kernel
-        self.notebooks = []
-
-    def open_notebook(self, cells: list[str], width: int = 1280, height: int = 1000) -> Notebook:
-        """Open a new notebook of these code cells as a single document, run them all, and return it."""
-        file = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in cells])
-        file.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        name = f"notebook_{len(list(self.folder.glob('root/*.ipynb')))}.ipynb"
-        nbformat.write(file, self.folder / "root" / name)
-        ask(f"{self.address}/api/sessions", path=name, name=name, type="notebook", kernel={"id": self.kernel})
-        page = self.browser.new_page()
-        page.set_viewport_size({"width": width, "height": height})
+        name = "notebook.ipynb"
+        nbformat.write(nbformat.v4.new_notebook(), folder / "root" / name)
+        ask(f"{address}/api/sessions", path=name, name=name, type="notebook", kernel={"id": kernel})
+        page = browser.new_page()
+        page.set_viewport_size({"width": 1280, "height": 1000})
         page.set_default_timeout(60_000)
-        notebook = Notebook(page, f"{self.address}/doc/tree/{name}", self.folder / "runtime")
-        self.notebooks.append(notebook)
-        notebook.run_all()
-        return notebook
+        self.notebook = Notebook(page, f"{address}/doc/tree/{name}", folder / "runtime")
+
+    def open_notebook(self, cells: list[str]) -> Notebook:
+        """Put these code cells in the place of all others, run them, and return the notebook, without errors so far."""
+        file = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in cells])
+        self.notebook.page.evaluate(REPLACE, file)
+        self.notebook.console_errors.clear()
+        self.notebook.run_all()
+        return self.notebook
 
 
 @pytest.fixture(scope="session")
 def browser(require):
-    """A headless Chromium, the one that the machine has (a browser context)."""
+    """A headless Chromium, the one that the machine has ."""
     names = ("chromium", "chromium-browser", "google-chrome")
     chromium = next(filter(None, map(shutil.which, names)), None)
     require(chromium, "Chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
-        # One context for all pages, so that they share the cache: JupyterLab is large.
-        yield browser.new_context()
+        yield browser
         browser.close()
 
 
@@ -198,12 +198,11 @@ def wait_for(address: str, server: subprocess.Popen, log: Path, seconds: float =
     raise RuntimeError(f"JupyterLab did not start:\n{log.read_text()}")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def lab(browser, jupyter_server):
     lab = Lab(browser, *jupyter_server)
     yield lab
-    for notebook in lab.notebooks:
-        notebook.close()
+    lab.notebook.close()
 
 
 class OpenExplorer:
