@@ -85,17 +85,17 @@ SETTINGS_TRIED = [
     {"p": 5, "s": 2, "ratio": 0.1, "b": 2},
     {"levels": (3,), "conventions": "anomalib"},
     {"levels": (2, 3, 4), "s": 4, "b": 50, "conventions": "official"},
-    {"levels": (4,), "ratio": 0.001, "b": 1},
+    {"category": "gravel", "levels": (4,), "ratio": 0.001, "b": 1},
 ]
 
 
 @pytest.mark.parametrize("setting", SETTINGS_TRIED)
 def test_pipeline_agrees_with_the_package(setting):
-    ratio = setting.get("ratio", 0.01)
-    own = {name: value for name, value in setting.items() if name != "ratio"}
-    fitted = PatchCore(coreset_ratio=ratio, **own).fit(photographs("brick", "train").images[:PHOTOGRAPHS])
-    prediction = fitted.predict(photographs("brick", "test").images)
-    tests = photographs("brick", "test").dataset
+    category, ratio = setting.get("category", "brick"), setting.get("ratio", 0.01)
+    own = {name: value for name, value in setting.items() if name not in ("category", "ratio")}
+    fitted = PatchCore(coreset_ratio=ratio, **own).fit(photographs(category, "train").images[:PHOTOGRAPHS])
+    prediction = fitted.predict(photographs(category, "test").images)
+    tests = photographs(category, "test").dataset
     wanted = {
         "image AUROC": auroc(prediction.score, [sample.anomalous for sample in tests]),
         "pixel AUROC": auroc(prediction.anomaly_map, torch.stack([sample.mask for sample in tests])),
