@@ -181,7 +181,7 @@ def test_the_message_names_input_values_mistake_and_hint():
         "  expected    4 cells: [(0, 0), (0, 1), (1, 0), (1, 1)]",
         "  too many    [(-1, -1), (-1, 0), (-1, 1), (0, -1), (1, -1)]",
         "  looks like  cells outside the map",
-        "  hint        A map has no row −1.",
+        "  hint        The first row is 0, and the last is h* − 1.",
     ]
 
 

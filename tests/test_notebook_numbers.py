@@ -52,6 +52,12 @@ def test_01_feature_map(backbone, phi):
     said("01_feature_map", f"224 / {backbone.strides[2]} = {side}", f"{side} × {side} = {side**2} cells")
     sees = {j: receptive_field(backbone, j, 3, 3)[2] for j in (2, 4)}
     said("01_feature_map", f"{sees[2]} pixels. A cell steps 8 pixels", f"{sees[4]} pixels across: more than the whole")
+    dataset, of_test = photographs("brick", "test").dataset, photographs("brick", "test").phi[2]
+    i = next(i for i, sample in enumerate(dataset) if sample.defect == "scratch")
+    difference = (of_test[i, :, :, 1:] - of_test[i, :, :, :-1]).norm(dim=0)
+    place = divmod(int(difference.argmax()), 27)
+    said("01_feature_map", f"At {place}, with a distance of {difference.max():.1f}. It is on the scratch.")
+    assert dataset[i].mask[place[0] * 8 : place[0] * 8 + 8, place[1] * 8 : place[1] * 8 + 16].any()
 
 
 def test_02_neighbourhood():
@@ -69,6 +75,12 @@ def test_03_aggregation(phi):
     assert aggregate(phi[2], 3, border="valid").shape == (1, 40, 26, 26)
     corner = torch.tensor([[[[0.0, 4, 0], [8, 12, 0], [0, 0, 0]]]])
     assert float(aggregate(corner, 3)[0, 0, 0, 0]) == 6
+    one = torch.zeros(1, 8, 5, 5)
+    one[0, 5] = 1
+    flat = aggregate(one, 3, border="zero", pooling="flattened", dim=12)[0, :, 2, 2]
+    said("03_aggregation", f"Number 7 is {flat[7]:.1f}", f"Number 8 is {flat[8]:.0f}.")
+    assert flat.nonzero().flatten().tolist() == [7, 8]
+    assert torch.equal(aggregate(one, 3, border="zero", pooling="flattened", dim=8), aggregate(one, 3, border="zero"))
 
 
 def test_04_patch_set(phi):

@@ -103,7 +103,11 @@ NEIGHBOURHOOD = Exercise(
                 (a, b) for a, b in neighbourhood(h, w, p, shape) if (a - h) ** 2 + (b - w) ** 2 <= (p // 2) ** 2
             ],
         ),
-        "cells outside the map": ("A map has no row −1.", lambda h, w, p, shape: neighbourhood(h, w, p)),
+        "cells outside the map": (
+            "The first row is 0, and the last is h* − 1.",
+            lambda h, w, p, shape: neighbourhood(h, w, p),
+            lambda h, w, p, shape: neighbourhood(h, w, p, (shape[0] + 1, shape[1] + 1)),
+        ),
         "wrapped around the border": (
             "The cell beside the first column is not in the last one.",
             lambda h, w, p, shape: [(a % shape[0], b % shape[1]) for a, b in neighbourhood(h, w, p)],
@@ -159,6 +163,7 @@ AGGREGATE = Exercise(
             lambda phi_j, p: aggregate(phi_j.mean(1, keepdim=True), p),
             lambda phi_j, p: aggregate(phi_j.mean(1, keepdim=True).expand_as(phi_j), p),
             lambda phi_j, p: aggregate(phi_j, p).mean(1),
+            lambda phi_j, p: phi_j.mean(1, keepdim=True),
             lambda phi_j, p: phi_j.mean(1, keepdim=True).expand_as(phi_j),
         ),
         "p taken as a radius": (
@@ -197,6 +202,7 @@ AGGREGATE = Exercise(
             "Eq. (1), read literally: N_2 = N_3.",
             lambda phi_j, p: _even(phi_j, p, p // 2),
             lambda phi_j, p: _even(phi_j, p, (p - 1) // 2),
+            lambda phi_j, p: avg_pool2d(phi_j, p, 1, p // 2, count_include_pad=False),
         ),
     },
     tensors("map"),
