@@ -58,14 +58,15 @@ STROKE_LIMIT = 150
 
 # The clock starts with the key press (or pointer event) and stops when the frame with the new pixels is drawn.
 WATCH = """() => {
-    window.latencies = [];
-    let started = null;
-    const start = (event) => (started ??= event.timeStamp);
+    const watched = window.latencies; // all cases share one page
+    [window.latencies, window.started] = [[], null];
+    if (watched) return;
+    const start = (event) => (window.started ??= event.timeStamp);
     for (const kind of ["keydown", "pointermove"]) document.addEventListener(kind, start, true);
     document.addEventListener("load", (event) => {
-        if (started === null || !event.target.matches(".patchcore-figure")) return;
-        const from = started;
-        started = null;
+        if (window.started === null || !event.target.matches(".patchcore-figure")) return;
+        const from = window.started;
+        window.started = null;
         requestAnimationFrame(() => requestAnimationFrame(() => window.latencies.push(performance.now() - from)));
     }, true);
 }"""
