@@ -88,9 +88,8 @@ def _formulas(text: str) -> str:
 def _mathml(latex: str, display: str) -> str:
     latex = re.sub(r"\\operatorname\*?\{([^}]*)\}", r"\\mathrm{\1}", latex).replace(r"\arg", r"\mathrm{arg}\,")
     if display == "block":
-        latex = re.sub(
-            r"\\(min|max)_", r"\\\1\\limits_", latex
-        )  # what is below the word in JupyterLab is below it here
+        # What is below the word in JupyterLab is below it here.
+        latex = re.sub(r"\\(min|max)_", r"\\\1\\limits_", latex)
     return convert(" ".join(latex.split()), display=display)
 
 

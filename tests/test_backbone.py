@@ -169,7 +169,8 @@ def test_without_a_network_the_error_says_which_file_goes_where(tmp_path, monkey
     network = torchvision.models.resnet18(weights=None)
     torch.save(network.state_dict(), Path(folder) / file)
     backbone = load_backbone("resnet18")
-    assert torch.equal(backbone.network.fc.weight, network.fc.weight)
+    folded = torch.nn.utils.fuse_conv_bn_eval(network.eval().conv1, network.bn1)
+    assert torch.equal(backbone.network.conv1.weight, folded.weight)
     # A file that was copied in part gets the same advice.
     (Path(folder) / file).write_bytes((Path(folder) / file).read_bytes()[:-1000])
     with pytest.raises(FileNotFoundError, match=rf"put the file {file} into the folder"):
@@ -233,10 +234,8 @@ def test_an_unknown_level(backbone, levels):
         backbone(torch.zeros(1, 3, 64, 64), levels)
 
 
-@pytest.mark.parametrize(
-    "name, level",
-    [(name, level) for name in ("efficientnet_lite0", "resnet18") for level in (1, 2, 3)] + [("wide_resnet50_2", 2)],
-)
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "resnet18", "wide_resnet50_2"])
+@pytest.mark.parametrize("level", [1, 2, 3])
 def test_the_receptive_field_is_what_pixels_can_change(name, level):
     torch.manual_seed(0)
     net = load_backbone(name, weights=None)

@@ -31,6 +31,7 @@ def test_neighbourhood(open_explorer):
     for key in ["ArrowRight"] * 6 + ["ArrowLeft"] * 3 + ["End"]:
         slider.press(key, delay=0)
     expect(shown.number("|N9|")).to_contain_text("45 of 81")
+    assert shown.notebook.run_code("print(explorer.state.p)") == "9"
     shown.assert_right()
 
 

@@ -67,4 +67,5 @@ def test_pipeline(open_explorer):
     for key in ["ArrowRight"] * 6 + ["ArrowLeft"] * 3 + ["End"]:
         shown.slider("p,").press(key, delay=0)
     expect(shown.caption).to_contain_text(" → 9: ")
+    assert shown.notebook.run_code("print(explorer.state.p)") == "9"
     shown.assert_right()

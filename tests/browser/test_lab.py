@@ -19,6 +19,7 @@ def test_errors_are_seen(lab):
     notebook.page.get_by_role("slider").press("ArrowRight")
     expect(notebook.page.locator(".widget-readout")).to_have_text("6")
     expect(notebook.page.locator(".answer")).to_have_text("p² = 36")
+    assert notebook.run_code("print(slider.value)") == "6"
     notebook.page.wait_for_function("() => window.kernelErrors.length")
     assert "ZeroDivisionError" in notebook.kernel_errors()[0]
     notebook.page.evaluate("() => console.error('from the page')")
