@@ -32,8 +32,12 @@ ZEROS = ("zero", "flattened")
 MIDDLE = 14
 SHOWN = 3
 """Channels whose weights are drawn."""
-TOP, BOX, STEP, MAP = 0.2, 0.56, 0.8, 0.8
-"""In rows of the figure: where pictures begin, the side of a window, the step to the next, the side of a map."""
+TABLE, VECTOR, MAPS = 0.12, 3.2, 5.68
+"""Where the three columns begin, in inches."""
+WINDOW, WIDE, MAP = 0.74, 2.2, 1.05
+"""How wide a window of the table is, a vector and a map, in inches."""
+TOP, HEIGHT, HIGH = 0.2, 0.56, 0.8
+"""In rows of the figure: where pictures begin, how high a window or a vector is, and a map."""
 
 
 class State(traitlets.HasTraits):
@@ -43,8 +47,8 @@ class State(traitlets.HasTraits):
     p = steps("p, cells across", 3, (1, 3, 5, 7, 9))
     k = whole("Number k of the output", 10, 0, CHANNELS - 1)
     dim = steps("dim of flattened", 80, {"40 = c": 40, "60 = 1.5 c": 60, "80 = 2 c": 80, "160 = 4 c": 160})
-    h = traitlets.Int(9, min=0, max=SHAPE[0] - 1)
-    w = traitlets.Int(13, min=0, max=SHAPE[1] - 1)
+    h = traitlets.Int(0, min=0, max=SHAPE[0] - 1)
+    w = traitlets.Int(9, min=0, max=SHAPE[1] - 1)
 
 
 def render(state: State) -> Picture:
@@ -142,27 +146,26 @@ def _photograph(photograph: int) -> bytes:
 
 
 def _figure(state: State, weights: dict, vectors: dict, distances: dict) -> Figure:
-    """A row for each variant: row i reaches from y = i to i + 1 in the three columns."""
+    """A row for each variant: row i reaches from y = i to i + 1."""
     figure = Figure(figsize=(6.8, 5.4))
-    table, vector, maps = (
-        figure.add_axes((x, 0, width, 0.95)) for x, width in ((0.005, 0.45), (0.475, 0.32), (0.835, 0.155))
-    )
-    for ax, title in ((table, f"Number {state.k} averages"), (vector, "Vector at (h, w)"), (maps, "Distances")):
-        ax.set_axis_off()
-        ax.set_ylim(4, 0)
-        ax.text(0, -0.1, title, transform=ax.get_yaxis_transform(), fontsize=10)
+    # One set of axes, with x in inches: each further one takes as long to make as all the numbers in it.
+    ax = figure.add_axes((0, 0, 1, 0.95))
+    ax.set_axis_off()
+    for x, title in ((TABLE, f"Number {state.k} averages"), (VECTOR, "Vector at (h, w)"), (MAPS, "Distances")):
+        ax.text(x, -0.1, title, fontsize=10)
     for row, name in enumerate(VARIANTS):
-        table.text(0, row + 0.14, f"{name}: {VARIANTS[name][0]}", fontsize=10, weight="bold")
-    _table(table, weights, state)
-    _vectors(vector, list(vectors.values()), state.k)
-    _maps(maps, torch.stack(list(distances.values())), state)
+        ax.text(TABLE, row + 0.14, f"{name}: {VARIANTS[name][0]}", fontsize=10, weight="bold")
+    _maps(ax, torch.stack(list(distances.values())), state)
+    _table(ax, weights, state)
+    _vectors(ax, list(vectors.values()), state.k)
+    ax.set(xlim=(0, 6.8), ylim=(4, 0))
     return figure
 
 
 def _table(ax: Axes, weights: dict[str, torch.Tensor], state: State) -> None:
     """The p × p windows of three channels, and each cell's weight; off the map: grey, or pale where a 0 counts."""
     p, r = state.p, state.p // 2
-    side = BOX / p
+    side = WINDOW / p
     corners, colour = [], []
     for row, (name, of_phi) in enumerate(weights.items()):
         complete = _complete(name, state.p, state.dim, state.k)
@@ -173,61 +176,56 @@ def _table(ax: Axes, weights: dict[str, torch.Tensor], state: State) -> None:
         middle = slice(MIDDLE - r, MIDDLE + r + 1)
         padding = (complete[first : first + SHOWN, middle, middle] > 0).numpy() & (name in ZEROS)
         for (i, a, b), weight in np.ndenumerate(windows):
-            x, y = STEP * i + side * b, row + TOP + side * a
+            x, y = TABLE + 1.05 * i + side * b, row + TOP + HEIGHT / p * a
             corners.append((x, y))
             off = np.isnan(weight)
             counts = padding[i, a, b] if off else weight > 0
             colour.append((colours.NEIGHBOURHOOD, 0.3 if off else 1) if counts else "lightgrey" if off else "white")
             if counts and p <= 3:
                 text = "0" if off else f"1/{1 / weight:.0f}"
-                ax.text(x + side / 2, y + side / 2, text, ha="center", va="center", fontsize=9)
+                ax.text(x + side / 2, y + HEIGHT / p / 2, text, ha="center", va="center", fontsize=9)
         for i in range(SHOWN):
-            ax.text(STEP * i + BOX / 2, row + TOP + BOX + 0.1, f"channel {first + i}", ha="center", fontsize=9)
-    square = side * np.array([(0, 0), (1, 0), (1, 1), (0, 1)])
-    squares = np.array(corners)[:, None] + square
-    ax.add_collection(PolyCollection(squares, facecolors=colour, edgecolors="grey", linewidths=0.6))
-    ax.set_xlim(-0.1, 2.29)
+            at = TABLE + 1.05 * i + WINDOW / 2
+            ax.text(at, row + TOP + HEIGHT + 0.1, f"channel {first + i}", ha="center", fontsize=9)
+    _boxes(ax, np.array(corners), (side, HEIGHT / p), facecolors=colour, edgecolors="grey", linewidths=0.6)
 
 
 def _vectors(ax: Axes, vectors: list[torch.Tensor | None], k: int) -> None:
     largest = max(float(vector.abs().max()) for vector in vectors if vector is not None)
     for row, vector in enumerate(vectors):
-        middle = row + TOP + BOX / 2
+        middle = row + TOP + HEIGHT / 2
         if vector is None:
-            ax.text(0.5, middle, "(h, w) is left out", ha="center", va="center", fontsize=9)
+            ax.text(VECTOR + WIDE / 2, middle, "(h, w) is left out", ha="center", va="center", fontsize=9)
             continue
-        heights = middle - BOX / 2 * vector.numpy() / largest  # y grows downwards
-        edges = np.linspace(0, 1, len(vector) + 1)
-        ax.stairs(heights, edges, baseline=middle, fill=True, color=colours.NEIGHBOURHOOD)
-        ax.stairs(heights[k : k + 1], edges[k : k + 2], baseline=middle, fill=True, color=colours.QUERY)
-        ax.plot([0, 1], [middle] * 2, color="grey", lw=0.6)
-        ax.plot([(edges[k] + edges[k + 1]) / 2] * 2, [row + TOP + BOX, row + TOP + BOX + 0.06], color=colours.QUERY)
+        step = WIDE / len(vector)
+        left = VECTOR + step * np.arange(len(vector))
+        size = np.stack([np.full(len(vector), step), -HEIGHT / 2 * vector.numpy() / largest], 1)  # y grows downwards
+        colour = np.where(np.arange(len(vector)) == k, colours.QUERY, colours.NEIGHBOURHOOD)
+        _boxes(ax, np.stack([left, np.full(len(vector), middle)], 1), size, facecolors=colour)
+        ax.plot([VECTOR, VECTOR + WIDE], [middle] * 2, color="grey", lw=0.6)
+        ax.plot([left[k] + step / 2] * 2, [row + TOP + HEIGHT, row + TOP + HEIGHT + 0.06], color=colours.QUERY)
         text = f"{len(vector)} numbers, number {k} = {_signed(vector[k], 2)}"
-        ax.text(0, row + TOP + BOX + 0.17, text, fontsize=9, color="black")
-    ax.set_xlim(0, 1)
+        ax.text(VECTOR, row + TOP + HEIGHT + 0.17, text, fontsize=9)
+
+
+def _boxes(ax: Axes, corner: np.ndarray, size: np.ndarray | tuple[float, float], **style) -> None:
+    """Rectangles, all at once, from corners (n, 2) and their width and height."""
+    unit = np.array([(0, 0), (1, 0), (1, 1), (0, 1)])
+    ax.add_collection(PolyCollection(corner[:, None] + unit * np.reshape(size, (-1, 1, 2)), **style))
 
 
 def _maps(ax: Axes, distances: torch.Tensor, state: State) -> None:
     """The four maps on one scale."""
-    side, _ = SHAPE
     largest = distances.nan_to_num(0).amax((1, 2))
     colour = colormaps[colours.MAP].with_extremes(bad="lightgrey")
     for row, distance in enumerate(distances):
         top = row + TOP - 0.06
-        extent = (0, 1, top + MAP, top)
+        extent = (MAPS, MAPS + MAP, top + HIGH, top)
         ax.imshow(distance.numpy(), cmap=colour, vmin=0, vmax=largest.max(), extent=extent, aspect="auto")
-        ax.plot(
-            (state.w + 0.5) / side,
-            top + MAP * (state.h + 0.5) / side,
-            "s",
-            ms=4,
-            mfc="none",
-            mec="white",
-            clip_on=False,
-        )
-        ax.text(0, top - 0.03, f"largest {largest[row]:.1f}", fontsize=9)
-    ax.set_xlim(0, 1)
-    ax.set_ylim(4, 0)
+        ax.text(MAPS, top - 0.03, f"largest {largest[row]:.1f}", fontsize=9)
+    place = (np.array([state.w, state.h]) + 0.5) / SHAPE
+    x, y = MAPS + MAP * place[0], TOP - 0.06 + HIGH * place[1]
+    ax.plot([x] * 4, y + np.arange(4), "s", ms=4, mfc="none", mec="white")
 
 
 class Aggregation(Explorer):

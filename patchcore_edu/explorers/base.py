@@ -1,5 +1,6 @@
 """What every explorer is made of: a state, a pure `render(state)`, and the widgets that join the two."""
 
+import gc
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +24,11 @@ HERE = Path(__file__).parent
 DPI = 90
 KEPT = 64
 """How many pictures an explorer keeps, so that a setting visited before shows at once."""
+
+# Every figure leaves cycles behind, and to find them means to walk all that lives, a third of a second while a slider
+# moves. What the libraries made when they were imported lives as long as the process: from here on it is left out.
+gc.collect()
+gc.freeze()
 
 
 @dataclass(frozen=True)
@@ -212,6 +218,7 @@ class Explorer:
                 self._links = {name: self._link(name) for name in self.controls if name in shown.canvas}
             _set(self.canvas, {name: value for name, value in traits.items() if not self._links.get(name)})
         _set(self._view, shown.view)
+        gc.collect()  # now that the picture is on its way, rather than while the next one is drawn
 
     def _link(self, name: str) -> ipywidgets.Widget | None:
         """Let a slider move the canvas's trait of the same name in the browser: a late kernel never sets it back."""
