@@ -128,8 +128,11 @@ def _overlap(ax: Axes, photograph: int, mask: np.ndarray, above: np.ndarray) -> 
 
 def _histogram(ax: Axes, state: State) -> None:
     score, anomalous = model("brick")[1].score.numpy(), _anomalous()
-    bins = np.arange(15, 55.5, 1)
-    ax.hist([score[~anomalous], score[anomalous]], bins, stacked=True, color=[colours.BANK, colours.ANOMALY])
+    edges = np.arange(15, 56)
+    good, defective = (np.histogram(score[kind], edges)[0] for kind in (~anomalous, anomalous))
+    # A bar of its own for each number takes ten times as long.
+    ax.stairs(good, edges, fill=True, color=colours.BANK)
+    ax.stairs(good + defective, edges, baseline=good, fill=True, color=colours.ANOMALY)
     ax.axvline(state.threshold, color=colours.QUERY, lw=2)
     ax.plot(score[state.photograph], 0.3, "v", color="black", ms=8)
     ax.set(xlim=(15, 55), yticks=[0, 5])

@@ -125,8 +125,8 @@ def _seeding() -> Cover:
 
 def _cover(chosen: torch.Tensor) -> Cover:
     vectors = _bank().vectors
-    nearest = torch.cdist(vectors[chosen], vectors).cummin(0).values
-    return Cover(chosen, nearest[torch.tensor(SIZES) - 1].numpy())
+    added = torch.cdist(vectors[chosen], vectors).split(np.diff(SIZES, prepend=0).tolist())
+    return Cover(chosen, torch.stack([distance.amin(0) for distance in added]).cummin(0).values.numpy())
 
 
 def _figure(covers: dict[str, Cover], step: int) -> Figure:

@@ -113,17 +113,17 @@ def _figure(
     state: State, phi: dict[int, torch.Tensor], maps: tuple[torch.Tensor, torch.Tensor], mask: np.ndarray
 ) -> Figure:
     figure = Figure(figsize=(6.8, 4.6))
-    _levels([figure.add_axes((0.01 + 0.335 * n, 0.54, 0.31, 0.4)) for n in range(3)], state, phi)
+    _levels(figure.add_axes((0, 0.52, 1, 0.46)), state, phi)
     high = float(torch.stack(maps).max())
     axes = figure.add_axes((0.06, 0.02, 0.33, 0.41)), figure.add_axes((0.47, 0.02, 0.33, 0.41))
     for ax, values, s in zip(axes, maps, (1, state.s), strict=True):
         figures.heat(ax, values, 0, high, f"anomaly map, p = {state.p}, s = {s}")
         figures.outline(ax, mask)
-    figures.scale(figure, axes, 0, high, "distance to the bank")
+    figures.ruler(figure.add_axes((0.83, 0.02, 0.025, 0.41)), 0, high).set_ylabel("distance to the bank")
     return figure
 
 
-def _levels(axes: list[Axes], state: State, phi: dict[int, torch.Tensor]) -> None:
+def _levels(ax: Axes, state: State, phi: dict[int, torch.Tensor]) -> None:
     """One channel of the lowest level, one of the highest, and the latter once more on the grid of the lowest."""
     low, high = state.levels[0], state.levels[-1]
     smooth = [aggregate(phi[j], state.p, "zero") for j in state.levels]
@@ -135,17 +135,16 @@ def _levels(axes: list[Axes], state: State, phi: dict[int, torch.Tensor]) -> Non
             (smooth[-1][0, last], f"level {high}, channel {last}"),
             (merged[last - len(smooth[-1][0])], f"level {high}, rescaled"),
         ]
-    for ax, (values, name) in zip(axes, shown, strict=False):
-        low_value, high_value = float(shown[-1][0].min()), float(shown[-1][0].max())
-        if ax is axes[0]:
-            low_value, high_value = float(values.min()), float(values.max())
-        figures.heat(
-            ax, values, low_value, high_value, f"{name}: {values.shape[0]} × {values.shape[1]}", colours.FEATURE
-        )
-    for ax in axes[len(shown) :]:
-        ax.axis("off")
-    if high == low:
-        axes[1].text(0.1, 0.5, "one level: nothing to rescale", fontsize=10, va="center")
+    else:
+        ax.text(1.15, 0.5, "one level: nothing to rescale", fontsize=10, va="center")
+    # All in one set of axes: each further one takes longer to make than all that is in it.
+    for n, (values, name) in enumerate(shown):
+        of = values if n == 0 else shown[-1][0]  # the last two share one scale
+        left = 1.08 * n
+        ax.imshow(values, colours.FEATURE, vmin=of.min(), vmax=of.max(), extent=(left, left + 1, 0, 1))
+        ax.text(left + 0.5, 1.04, f"{name}: {values.shape[0]} × {values.shape[1]}", fontsize=10, ha="center")
+    ax.set(xlim=(-0.03, 3.19), ylim=(0, 1.15))
+    ax.set_axis_off()
 
 
 def _liveliest(maps: torch.Tensor) -> int:

@@ -26,7 +26,7 @@ from patchcore_edu.explorers.photographs import backbone, photographs
 from patchcore_edu.metrics import auroc, region_share
 from patchcore_edu.patchcore import PatchCore
 
-PHOTOGRAPHS, SIZE = 16, 224
+PHOTOGRAPHS, SIZE = 8, 224
 LEVELS = {"1": (1,), "2": (2,), "3": (3,), "4": (4,), "1 and 2": (1, 2), "2 and 3": (2, 3), "2, 3 and 4": (2, 3, 4)}
 RATIOS = {"0.1 %": 0.001, "0.25 %": 0.0025, "0.5 %": 0.005, "1 %": 0.01, "2 %": 0.02, "5 %": 0.05, "10 %": 0.1}
 SHOWN = (0, 1, 16, 24, 28, 32)
@@ -151,13 +151,14 @@ def _result(category: str, **setting) -> Result:
 
 def on_pixels(maps: torch.Tensor, category: str, limit: float = 0.3) -> tuple[float, float]:
     """Pixel AUROC and PRO of the test maps, from counts at 65,536 thresholds: a slider cannot wait for a sort."""
-    mask, share = _masks(category)
+    inside, share = _defects(category)
     step = (maps * (65535 / maps.max())).flatten().int().numpy()
-    counts = (np.bincount(step, weights, 65536)[::-1] for weights in (~mask, mask, share))
-    false, true, overlap = (np.r_[0, count.cumsum()] / count.sum() for count in counts)
-    inside = np.r_[false[false < limit], limit]
-    part = np.interp(inside, false, overlap)
-    return _area(true, false), _area(part, inside) / limit
+    defective = np.bincount(step[inside], minlength=65536)
+    good = np.bincount(step, minlength=65536) - defective
+    shares = np.bincount(step[inside], share, 65536)
+    false, true, overlap = (np.r_[0, count[::-1].cumsum()] / count.sum() for count in (good, defective, shares))
+    rate = np.r_[false[false < limit], limit]
+    return _area(true, false), _area(np.interp(rate, false, overlap), rate) / limit
 
 
 def _area(y: np.ndarray, x: np.ndarray) -> float:
@@ -165,9 +166,11 @@ def _area(y: np.ndarray, x: np.ndarray) -> float:
 
 
 @lru_cache(maxsize=3)
-def _masks(category: str) -> tuple[np.ndarray, np.ndarray]:
+def _defects(category: str) -> tuple[np.ndarray, np.ndarray]:
+    """The few pixels inside a mask, of all that the test maps have, and the share of its region that each is."""
     masks = torch.stack([sample.mask for sample in photographs(category, "test").dataset])
-    return masks.flatten().numpy(), region_share(masks).flatten().numpy()
+    inside = masks.flatten().nonzero()[:, 0]
+    return inside.numpy(), region_share(masks).flatten()[inside].numpy()
 
 
 def _figure(category: str, now: Result, last: Result | None) -> Figure:
