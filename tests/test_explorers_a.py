@@ -24,9 +24,9 @@ def number(value: float) -> str:
     return f"{float(value):.1f}".replace("-", "−")
 
 
-def drawn(ax) -> np.ndarray:
-    """The map that an axes shows."""
-    return np.asarray(ax.images[0].get_array())
+def drawn(ax, n: int = 0) -> np.ndarray:
+    """The n-th map that an axes shows."""
+    return np.asarray(ax.images[n].get_array())
 
 
 def test_feature_map():
@@ -109,22 +109,22 @@ def test_patch_set_agrees_with_the_package(levels, p, s):
     good = patch_set({j: photographs("brick", "train").phi[j][:4] for j in levels}, p, s, border="zero")
     distance = torch.cdist(patches.flatten(1, 2)[0], good.flatten(0, 2), compute_mode="donot_use_mm_for_euclid_dist")
     heat = anomaly_map(distance.amin(1).view(1, rows, columns), 224)
-    shown = drawn(picture.figure.axes[4])
+    shown = drawn(picture.figure.axes[2])
     assert shown.shape == (224, 224) and np.allclose(shown, heat[0], atol=1e-2)
     mask = photographs("brick", "test").dataset[20].mask[None]
     assert picture.numbers["pixel AUROC, this photograph"].endswith(f"{auroc(heat, mask):.3f} at s = {s}")
 
 
 def test_patch_set_shows_the_merge():
-    figure = PatchSet(p=1).picture().figure
+    levels = PatchSet(p=1).picture().figure.axes[0]
     phi = photographs("brick", "test").phi
     merged = merge_levels([phi[2][[16]], phi[3][[16]]])[0]
-    fine, coarse, rescaled = (drawn(ax) for ax in figure.axes[:3])
+    fine, coarse, rescaled = (drawn(levels, n) for n in range(3))
     assert coarse.shape == (14, 14)
-    channel = int(figure.axes[1].get_title().split(":")[0].split()[-1])
+    channel = int(levels.texts[1].get_text().split(":")[0].split()[-1])
     assert np.allclose(coarse, phi[3][16, channel]) and np.allclose(rescaled, merged[40 + channel], atol=1e-5)
     assert any(np.allclose(fine, merged[c]) for c in range(40))
-    assert figure.axes[1].images[0].get_clim() == figure.axes[2].images[0].get_clim(), "one scale before and after"
+    assert levels.images[1].get_clim() == levels.images[2].get_clim(), "one scale before and after"
 
 
 @pytest.mark.parametrize("s, h, w", [(1, 27, 27), (3, 12, 9), (3, 12, 10), (8, 24, 8), (8, 1, 0)])

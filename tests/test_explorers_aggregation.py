@@ -54,7 +54,7 @@ def test_the_weights_give_back_what_f_agg_gives(name, h, w, k, p, dim):
     ],
 )
 def test_which_channels_and_cells_stands_in_words(name, settings, words):
-    explorer = Aggregation(**settings)
+    explorer = Aggregation(**{"h": 9, "w": 13} | settings)
     assert words in explorer.picture().numbers[f"{name}, number {explorer.state.k}"]
 
 

@@ -90,7 +90,7 @@ def _box(h: int, w: int, label: str) -> dict[str, object]:
         "y": h * STRIDE - 1,
         "width": size,
         "height": size,
-        "colour": colours.ANOMALY,
+        "colour": colours.QUERY,
         "label": label,
     }
 

@@ -195,6 +195,7 @@ class Explorer:
         return {name: getattr(self.state, name) for name in ("h", "w", "strokes") if self.state.has_trait(name)}
 
     def _shown(self) -> Shown:
+        gc.collect()  # the last figure: if they pile up, ten are collected at once, for as long as it takes to draw one
         picture = self.picture()
         view = {
             "png": render_png(picture.figure, DPI),
@@ -218,7 +219,6 @@ class Explorer:
                 self._links = {name: self._link(name) for name in self.controls if name in shown.canvas}
             _set(self.canvas, {name: value for name, value in traits.items() if not self._links.get(name)})
         _set(self._view, shown.view)
-        gc.collect()  # now that the picture is on its way, rather than while the next one is drawn
 
     def _link(self, name: str) -> ipywidgets.Widget | None:
         """Let a slider move the canvas's trait of the same name in the browser: a late kernel never sets it back."""

@@ -22,7 +22,7 @@ PHOTOGRAPHS = 8
 SIZES = (*range(1, 21), 25, 30, 40, 50, 60, 80, 100, 125, 157, 200, 250, 313, 400, 500, 627)
 """The values of l, up to 10 % of the bank."""
 PSI = {"none": 0, "128": 128, "32": 32, "8": 8, "2": 2}
-STYLES = {"greedy": (colours.CORESET, "-"), "random": ("dimgrey", "--"), "k-means++": (colours.NEIGHBOURHOOD, "-.")}
+STYLES = {"greedy": (colours.CORESET, "-"), "random": ("dimgrey", "--"), "k-means++": ("black", "-.")}
 STRIDE = 8
 BINS = 64
 

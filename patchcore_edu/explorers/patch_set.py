@@ -119,7 +119,7 @@ def _figure(
     for ax, values, s in zip(axes, maps, (1, state.s), strict=True):
         figures.heat(ax, values, 0, high, f"anomaly map, p = {state.p}, s = {s}")
         figures.outline(ax, mask)
-    figures.ruler(figure.add_axes((0.83, 0.02, 0.025, 0.41)), 0, high).set_ylabel("distance to the bank")
+    figures.ruler(figure.add_axes((0.83, 0.02, 0.025, 0.41)), 0, high, "distance to the bank")
     return figure
 
 
@@ -136,14 +136,14 @@ def _levels(ax: Axes, state: State, phi: dict[int, torch.Tensor]) -> None:
             (merged[last - len(smooth[-1][0])], f"level {high}, rescaled"),
         ]
     else:
-        ax.text(1.15, 0.5, "one level: nothing to rescale", fontsize=10, va="center")
+        ax.text(1.3, 0.5, "one level: nothing to rescale", fontsize=10, va="center")
     # All in one set of axes: each further one takes longer to make than all that is in it.
     for n, (values, name) in enumerate(shown):
         of = values if n == 0 else shown[-1][0]  # the last two share one scale
-        left = 1.08 * n
-        ax.imshow(values, colours.FEATURE, vmin=of.min(), vmax=of.max(), extent=(left, left + 1, 0, 1))
+        left = 1.2 * n
+        ax.imshow(values.numpy(), colours.FEATURE, vmin=of.min(), vmax=of.max(), extent=(left, left + 1, 0, 1))
         ax.text(left + 0.5, 1.04, f"{name}: {values.shape[0]} × {values.shape[1]}", fontsize=10, ha="center")
-    ax.set(xlim=(-0.03, 3.19), ylim=(0, 1.15))
+    ax.set(xlim=(-0.05, 3.45), ylim=(0, 1.15))
     ax.set_axis_off()
 
 

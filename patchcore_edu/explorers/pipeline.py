@@ -87,7 +87,7 @@ def render(state: State) -> Picture:
     change = ", ".join(f"{name} {_text(state.last[name])} → {_text(getattr(state, name))}" for name in changed)
     if last is None:
         caption = (
-            f"Image AUROC {now.image_auroc:.3f} with {now.rows:,} rows. Move a slider: the last setting stays below."
+            f"Image AUROC {now.image_auroc:.3f} with {now.rows:,} rows. Move a slider: this setting then stays below."
         )
     else:
         caption = f"{change}: image AUROC {last.image_auroc:.3f} → {now.image_auroc:.3f}, " + (
@@ -175,21 +175,20 @@ def _defects(category: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _figure(category: str, now: Result, last: Result | None) -> Figure:
     # One image in one set of axes: each further one costs as much time as all the maps.
-    figure = Figure(figsize=(11, 5.1))
+    rows = {"this setting": now} | ({"last setting": last} if last else {})
+    figure = Figure(figsize=(11, 1.7 * (1 + len(rows))))
     ax = figure.add_axes((0.025, 0, 0.9, 1))
-    maps = _coloured(now)
-    ax.imshow(np.concatenate([_photographs(category), maps, _coloured(last) if last else np.ones_like(maps)]))
+    ax.imshow(np.concatenate([_photographs(category), *map(_coloured, rows.values())]))
     ax.set_axis_off()
-    for row, (name, result) in enumerate((("this setting", now), ("last setting", last)), 1):
+    dark = {"facecolor": "black", "edgecolor": "none", "alpha": 0.6, "pad": 1.5}
+    for row, (name, result) in enumerate(rows.items(), 1):
         top = row * (PIXELS + GAP)
-        if result is None:
-            ax.text(3 * PIXELS, top + PIXELS / 2, "The maps of the last setting will stand here.", ha="center")
-            continue
         ax.text(-6, top + PIXELS / 2, name, rotation=90, ha="right", va="center", fontsize=10)
         scale = f"black: 0\nyellow: {result.high:.1f}"
         ax.text(len(SHOWN) * (PIXELS + GAP), top + PIXELS / 2, scale, va="center", fontsize=9)
         for i, score in enumerate(result.scores):
-            ax.text(i * (PIXELS + GAP) + 4, top + 4, f"s = {score:.1f}", color="white", fontsize=10, va="top")
+            at = i * (PIXELS + GAP) + 5, top + 5
+            ax.text(*at, f"s = {score:.1f}", color="white", fontsize=10, va="top", bbox=dark)
     return figure
 
 
