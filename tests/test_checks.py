@@ -280,7 +280,7 @@ def test_html_says_the_same_and_runs_nothing():
 
 def test_progress_notes_what_was_solved_and_when(progress_file):
     check.memory_bank(lambda patches: patches)
-    assert str(check.progress()).startswith("0 of 15 exercises solved\n○ 01_feature_map")
+    assert str(check.progress()).startswith("0 of 16 exercises solved\n○ 01_feature_map")
     check.memory_bank(patchcore_edu.memory_bank)
     first = json.loads(progress_file.read_text("utf-8"))
     assert list(first) == ["memory_bank"] and re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d", first["memory_bank"])
@@ -300,7 +300,7 @@ def test_progress_keeps_the_first_time_through_later_tries(progress_file):
 @pytest.mark.parametrize("damaged", [b"", b"{", b"[1]", b"\xff\xfe", b'{"auroc": 3}', b"null"])
 def test_a_damaged_progress_file_is_replaced(progress_file, damaged):
     progress_file.write_bytes(damaged)
-    assert str(check.progress()).startswith("0 of 15")
+    assert str(check.progress()).startswith("0 of 16")
     assert check.memory_bank(patchcore_edu.memory_bank).passed
     assert list(json.loads(progress_file.read_text("utf-8"))) == ["memory_bank"]
 

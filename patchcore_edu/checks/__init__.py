@@ -22,6 +22,7 @@ image_score(patches, vectors, b) → number                              07_anom
 anomaly_map(distance, size, sigma) → tensor (H, W)                     08_anomaly_map
 auroc(score, anomalous) → number                                       08_anomaly_map
 threshold(held_out, rate) → number                                     08_anomaly_map
+patchcore(good, test, p, b, size) → score (n,), map (n, H, W)          09_patchcore
 """
 
 from patchcore_edu.checks.coreset import COVERING_RADIUS as covering_radius
@@ -42,6 +43,7 @@ from patchcore_edu.checks.scores import IMAGE_SCORE as image_score
 from patchcore_edu.checks.scores import MAX_PATCH_SCORE as max_patch_score
 from patchcore_edu.checks.scores import REWEIGHTING_FACTOR as reweighting_factor
 from patchcore_edu.checks.verdict import Progress, Verdict
+from patchcore_edu.checks.whole import PATCHCORE as patchcore
 
 EXERCISES = (
     feature_vector,
@@ -59,6 +61,7 @@ EXERCISES = (
     anomaly_map,
     auroc,
     threshold,
+    patchcore,
 )
 
 __all__ = ["EXERCISES", "Exercise", "Progress", "Verdict", "progress", *(e.name for e in EXERCISES)]
