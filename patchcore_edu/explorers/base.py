@@ -25,11 +25,6 @@ DPI = 90
 KEPT = 64
 """How many pictures an explorer keeps, so that a setting visited before shows at once."""
 
-# Every figure leaves cycles behind, and to find them means to walk all that lives, a third of a second while a slider
-# moves. What the libraries made when they were imported lives as long as the process: from here on it is left out.
-gc.collect()
-gc.freeze()
-
 
 @dataclass(frozen=True)
 class Picture:
@@ -195,7 +190,6 @@ class Explorer:
         return {name: getattr(self.state, name) for name in ("h", "w", "strokes") if self.state.has_trait(name)}
 
     def _shown(self) -> Shown:
-        gc.collect()  # the last figure: if they pile up, ten are collected at once, for as long as it takes to draw one
         picture = self.picture()
         view = {
             "png": render_png(picture.figure, DPI),
@@ -210,7 +204,8 @@ class Explorer:
         if key == self._key:  # h and w arrive together, but tell of it one by one
             return
         self._key = key
-        shown = self._kept(key)
+        with no_garbage_collection():
+            shown = self._kept(key)
         if shown.canvas:
             traits = {**self._tied(), **shown.canvas}
             if self.canvas is None:
@@ -240,6 +235,22 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """Leave a figure's garbage, which is full of cycles, until the figure is done: it is then young and quickly found.
+
+    Collected while it is drawn, what is still in use counts as old, and to find it a few figures later means to
+    look at all that lives in the process: up to 0.4 seconds, while a slider moves.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _set(widget: ipywidgets.Widget, traits: Mapping[str, object]) -> None:
