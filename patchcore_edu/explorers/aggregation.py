@@ -163,7 +163,7 @@ def _figure(state: State, weights: dict, vectors: dict, distances: dict) -> Figu
 
 
 def _table(ax: Axes, weights: dict[str, torch.Tensor], state: State) -> None:
-    """The p × p windows of three channels, and each cell's weight; off the map: grey, or pale where a 0 counts."""
+    """The p × p windows of three channels, and what a cell weighs; off the map: grey, or pale where a 0 counts."""
     p, r = state.p, state.p // 2
     side = WINDOW / p
     corners, colour = [], []
@@ -176,17 +176,14 @@ def _table(ax: Axes, weights: dict[str, torch.Tensor], state: State) -> None:
         middle = slice(MIDDLE - r, MIDDLE + r + 1)
         padding = (complete[first : first + SHOWN, middle, middle] > 0).numpy() & (name in ZEROS)
         for (i, a, b), weight in np.ndenumerate(windows):
-            x, y = TABLE + 1.05 * i + side * b, row + TOP + HEIGHT / p * a
-            corners.append((x, y))
+            corners.append((TABLE + 1.05 * i + side * b, row + TOP + HEIGHT / p * a))
             off = np.isnan(weight)
             counts = padding[i, a, b] if off else weight > 0
             colour.append((colours.NEIGHBOURHOOD, 0.3 if off else 1) if counts else "lightgrey" if off else "white")
-            if counts and p <= 3:
-                text = "0" if off else f"1/{1 / weight:.0f}"
-                ax.text(x + side / 2, y + HEIGHT / p / 2, text, ha="center", va="center", fontsize=9)
-        for i in range(SHOWN):
-            at = TABLE + 1.05 * i + WINDOW / 2
-            ax.text(at, row + TOP + HEIGHT + 0.1, f"channel {first + i}", ha="center", fontsize=9)
+        text = "channels " + ", ".join(str(first + i) for i in range(SHOWN))
+        if of_phi.any():
+            text += f"; each orange cell weighs 1/{1 / of_phi.max():.0f}"
+        ax.text(TABLE, row + TOP + HEIGHT + 0.12, text, fontsize=9)
     _boxes(ax, np.array(corners), (side, HEIGHT / p), facecolors=colour, edgecolors="grey", linewidths=0.6)
 
 
