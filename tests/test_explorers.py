@@ -9,7 +9,7 @@ import traitlets
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from patchcore_edu import aggregate, neighbourhood
+from patchcore_edu import aggregate, explorers, neighbourhood
 from patchcore_edu.explorers import Neighbourhood, PaintDefect
 from patchcore_edu.explorers.base import KEPT, Explorer, Picture, choice, switch, whole
 from patchcore_edu.explorers.neighbourhood import RULES
@@ -39,8 +39,9 @@ def pixels(png: bytes):
     return imread(io.BytesIO(png))
 
 
-def check(explorer: Explorer) -> None:
-    """What holds for every explorer: complete at once, accessible, one drawing code for the live and static picture."""
+@pytest.mark.parametrize("name", explorers.__all__)
+def test_every_explorer_is_complete_at_once_and_accessible(name):
+    explorer = getattr(explorers, name)()
     picture = explorer.picture()
     view = explorer._view
     assert view.caption == picture.caption and "\n" not in picture.caption and 20 < len(picture.caption) < 200
@@ -106,10 +107,6 @@ def test_pointing_renders_once():
     assert explorer.canvas.h == 7
 
 
-def test_neighbourhood():
-    check(Neighbourhood())
-
-
 @pytest.mark.parametrize("border", RULES.values())
 @pytest.mark.parametrize("p", [1, 2, 3, 8, 9])
 @pytest.mark.parametrize("h, w", [(0, 0), (27, 27), (0, 13), (14, 14)])
@@ -125,10 +122,6 @@ def test_neighbourhood_agrees_with_the_package(h, w, p, border):
     else:
         share = len(cells) / len(neighbourhood(h, w, p)) if border == "zero" else 1
         assert float(one) == pytest.approx(share, abs=5e-4)
-
-
-def test_paint_defect():
-    check(PaintDefect())
 
 
 def test_paint_defect_agrees_with_the_package():

@@ -1,8 +1,5 @@
 """The explorer of f_agg without a browser: its weights, vectors and distances against the package."""
 
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -11,17 +8,9 @@ from patchcore_edu.explorers import Aggregation
 from patchcore_edu.explorers.aggregation import GOOD, VARIANTS, _weights
 from patchcore_edu.explorers.photographs import photographs
 
-spec = spec_from_file_location("explorer_tests", Path(__file__).parent / "test_explorers.py")
-explorer_tests = module_from_spec(spec)
-spec.loader.exec_module(explorer_tests)
-
 
 def phi(split: str, which: list | slice) -> torch.Tensor:
     return photographs("brick", split).phi[2][which]
-
-
-def test_aggregation():
-    explorer_tests.check(Aggregation())
 
 
 @pytest.mark.parametrize("p, dim", [(1, 40), (3, 60), (9, 160)])

@@ -1,8 +1,5 @@
 """The explorers of the bank, the coreset and the score without a browser: their numbers against the package."""
 
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -14,20 +11,11 @@ from patchcore_edu.explorers import AnomalyScore, Coreset, MemoryBank
 from patchcore_edu.explorers.memory_bank import _plane
 from patchcore_edu.explorers.photographs import model, photographs
 
-spec = spec_from_file_location("explorer_tests", Path(__file__).parent / "test_explorers.py")
-explorer_tests = module_from_spec(spec)
-spec.loader.exec_module(explorer_tests)
-check = explorer_tests.check
-
 
 def bank(n: int):
     """M of the first n good crops of brick, as `PatchCore` fills it."""
     phi = photographs("brick", "train").phi
     return memory_bank(patch_set({j: phi[j][:n] for j in (2, 3)}, border="zero"))
-
-
-def test_memory_bank():
-    check(MemoryBank())
 
 
 @pytest.mark.parametrize("h, w", [(0, 0), (20, 30)])
@@ -68,10 +56,6 @@ def test_memory_bank_says_why_p_does_not_fit():
     assert explorer.picture().caption.startswith("Nothing to show: p was 9")
 
 
-def test_coreset():
-    check(Coreset())
-
-
 @pytest.mark.parametrize("l, start, psi", [(1, 0, 0), (2, 3, 2), (50, 1, 128), (627, 9, 0)])
 def test_coreset_agrees_with_the_package(l, start, psi):  # noqa: E741
     picture = Coreset(l=l, start=start, psi=psi).picture()
@@ -87,10 +71,6 @@ def test_coreset_agrees_with_the_package(l, start, psi):  # noqa: E741
         f"row {last:,}: photograph {int(M.image[last])}, (h, w) = ({h}, {w})"
     )
     assert picture.numbers["l"].startswith(f"{l} of N = 6,272 (")
-
-
-def test_anomaly_score():
-    check(AnomalyScore())
 
 
 @pytest.mark.parametrize("b", [1, 2, 9, 50])

@@ -166,7 +166,7 @@ def _ranking(ax: Axes, i: int, s_star: torch.Tensor, s: torch.Tensor, anomalous:
     ax.set_xlim(0, float(s_star.max()) + 2)
     ax.tick_params(labelsize=9)
     ax.legend(fontsize=9, frameon=False, loc="center left")
-    ax.set_title("all 40 test photographs", fontsize=10)
+    ax.set_title("all 40 test photographs by their score, a distance", fontsize=10)
 
 
 class AnomalyScore(Explorer):
