@@ -109,10 +109,10 @@ def test_06_coreset():
         return re.findall(r"[\d.]+(?= \()", Coreset(**state).picture().formula)
 
     greedy, random, _ = radii(l=60)
-    most, most_random, _ = radii(l=627)
+    most, most_random, _ = radii(l=313)
     said("06_coreset", f"⌊{0.01 * 25_088:.2f}⌋ = {_coreset_size(25_088, 0.01, None)}")
-    said("06_coreset", f"{greedy}, against {random} at random", f"from {greedy} at 60 rows to {most} at 627")
-    two, projected = radii(l=627, psi=2)[0], radii(l=627, psi=128)[0]
+    said("06_coreset", f"{greedy}, against {random} at random", f"from {greedy} at 60 rows to {most} at 313")
+    two, projected = radii(l=313, psi=2)[0], radii(l=313, psi=128)[0]
     said("06_coreset", f"{two}, against {most_random} at random. With ψ to 128 dimensions it is {projected}.")
 
 

@@ -18,8 +18,8 @@ from patchcore_edu.explorers.photographs import photographs
 from patchcore_edu.memory_bank import MemoryBank, memory_bank
 from patchcore_edu.patch_set import patch_set
 
-PHOTOGRAPHS = 8
-SIZES = (*range(1, 21), 25, 30, 40, 50, 60, 80, 100, 125, 157, 200, 250, 313, 400, 500, 627)
+PHOTOGRAPHS = 4
+SIZES = (*range(1, 21), 25, 30, 40, 50, 60, 80, 100, 125, 157, 200, 250, 313)
 """The values of l, up to 10 % of the bank."""
 PSI = {"none": 0, "128": 128, "32": 32, "8": 8, "2": 2}
 STYLES = {"greedy": (colours.CORESET, "-"), "random": ("dimgrey", "--"), "k-means++": ("black", "-.")}
@@ -142,7 +142,7 @@ def _figure(covers: dict[str, Cover], step: int) -> Figure:
         ax.plot(SIZES[step], cover.radius[step], "o", color=colour)
     ax.axvline(SIZES[step], color="lightgrey", zorder=0)
     ax.set_xscale("log")
-    ax.set_xticks([1, 10, 100, 627], ["1", "10", "100", "627"])
+    ax.set_xticks([1, 10, 100, 313], ["1", "10", "100", "313"])
     ax.minorticks_off()
     ax.set_ylim(bottom=0)
     ax.legend(fontsize=9, frameon=False, loc="lower left")
@@ -153,8 +153,7 @@ def _figure(covers: dict[str, Cover], step: int) -> Figure:
         (f"greedy, row {size} chosen", int(covers["greedy"].chosen[size - 1]), colours.CORESET),
         ("random, worst covered", int(covers["random"].distance[step].argmax()), colours.ANOMALY),
     )
-    for left, (title, row, colour) in zip((0.7, 0.85), close_ups, strict=True):
-        _close_up(figure.add_axes((left, 0.02, 0.14, 0.32)), row, title, colour)
+    _close_ups(figure.add_axes((0.7, 0.0, 0.29, 0.38)), close_ups)
     return figure
 
 
@@ -169,9 +168,8 @@ def _members(ax: Axes, cover: Cover, step: int, high: float, name: str) -> None:
     ax.set_facecolor("gainsboro")
     chosen = plane[cover.chosen[: SIZES[step]].numpy()]
     ax.plot(*chosen.T, "o", ms=5 if len(chosen) <= 60 else 3, color=colours.CORESET, mec="white", mew=0.6)
-    label = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.5}
-    for i, at in enumerate(chosen if len(chosen) <= 20 else ()):
-        ax.annotate(str(i + 1), at, (4, 4), textcoords="offset points", fontsize=9, bbox=label)
+    for i, at in enumerate(chosen if name == "greedy" and len(chosen) <= 20 else ()):
+        ax.annotate(str(i + 1), at, (4, 4), textcoords="offset points", fontsize=9, fontweight="bold")
     worst = plane[distance.argmax()]
     ax.plot(*worst, "o", ms=13, mfc="none", mec=colours.ANOMALY, mew=2.5)
     ax.set_title(f"{name}: worst covered at {distance.max():.1f}", fontsize=10)
@@ -179,14 +177,18 @@ def _members(ax: Axes, cover: Cover, step: int, high: float, name: str) -> None:
     ax.set(xticks=[], yticks=[])
 
 
-def _close_up(ax: Axes, row: int, title: str, colour: str) -> None:
-    bank, reach = _bank(), 36
-    h, w = (bank.position[row] * STRIDE + STRIDE // 2).tolist()
-    figures.photograph(ax, photographs("brick", "train").images[bank.image[row]])
-    figures.frame(ax, h - 12, w - 12, 24, 24, colour)
-    ax.set_title(title, fontsize=9)
-    top, left = (min(max(at - reach, 0), 224 - 2 * reach) for at in (h, w))
-    ax.set(xlim=(left - 0.5, left + 2 * reach - 0.5), ylim=(top + 2 * reach - 0.5, top - 0.5))
+def _close_ups(ax: Axes, close_ups: tuple[tuple[str, int, str], ...]) -> None:
+    bank, reach, step = _bank(), 36, 92
+    for k, (title, row, colour) in enumerate(close_ups):
+        h, w = (bank.position[row] * STRIDE + STRIDE // 2).tolist()
+        top, left = (min(max(at - reach, 0), 224 - 2 * reach) for at in (h, w))
+        crop = photographs("brick", "train").images[bank.image[row], 0, top : top + 2 * reach, left : left + 2 * reach]
+        extent = (k * step - 0.5, k * step + 2 * reach - 0.5, 2 * reach - 0.5, -0.5)
+        ax.imshow(crop.numpy(), cmap="gray", vmin=0, vmax=1, extent=extent)
+        figures.frame(ax, h - 12 - top, k * step + w - 12 - left, 24, 24, colour)
+        ax.text(k * step + reach, -4, title, ha="center", fontsize=9)
+    ax.set(xlim=(-12, 2 * step), ylim=(2 * reach + 4, -12))
+    ax.set_axis_off()
 
 
 class Coreset(Explorer):
