@@ -6,7 +6,7 @@ import torch
 
 from patchcore_edu.validation import real_tensor, whole_number
 
-TILE, STEP = 8192, 2048  # vectors and queries of one block, 64 MiB: in smaller ones, cores wait for one another more
+TILE, STEP = 2048, 4096  # vectors and queries of one block, 32 MiB: in smaller ones, cores wait for one another more
 
 
 def nearest_neighbours(queries: torch.Tensor, vectors: torch.Tensor, k: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
@@ -23,7 +23,7 @@ def nearest_neighbours(queries: torch.Tensor, vectors: torch.Tensor, k: int = 1)
 
     Returns:
         distance (q, k), in the unit of the features, and index (q, k), row numbers of `vectors`. Besides the
-        result, some 100 · d KiB and 128 MiB are used at most, however large q and N are.
+        result, some 100 · d KiB and 64 MiB are used at most, however large q and N are.
 
     Raises:
         ValueError: for another rank, different d or dtype, NaN, or k outside 1 … N.
