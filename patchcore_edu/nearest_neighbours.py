@@ -1,12 +1,14 @@
 """‖m − n‖₂: the nearest members of a set of vectors, searched exactly, in blocks of bounded memory."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import torch
 
 from patchcore_edu.validation import real_tensor, whole_number
 
-TILE, STEP = 2048, 4096  # vectors and queries of one block, 32 MiB: in smaller ones, cores wait for one another more
+TILE, STEP = 2048, 1024  # vectors and queries of one block: its distances, 8 MiB, then stay in a processor's cache
 
 
 def nearest_neighbours(queries: torch.Tensor, vectors: torch.Tensor, k: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
@@ -23,7 +25,7 @@ def nearest_neighbours(queries: torch.Tensor, vectors: torch.Tensor, k: int = 1)
 
     Returns:
         distance (q, k), in the unit of the features, and index (q, k), row numbers of `vectors`. Besides the
-        result, some 100 · d KiB and 64 MiB are used at most, however large q and N are.
+        result, some 100 · d KiB and 16 MiB a thread are used, however large q and N are.
 
     Raises:
         ValueError: for another rank, different d or dtype, NaN, or k outside 1 … N.
@@ -52,14 +54,25 @@ def nearest_neighbours(queries: torch.Tensor, vectors: torch.Tensor, k: int = 1)
 
 
 def _search(queries: torch.Tensor, vectors: torch.Tensor, shift: torch.Tensor, k: int) -> torch.Tensor:
-    """(q, k) candidates for the k nearest, by a ranking as precise as the queries' dtype."""
+    """(q, k) candidates for the k nearest, by a ranking as precise as the queries' dtype.
+
+    Each thread takes its own part of the queries: if all work on one product, they wait for one another every block.
+    """
+    threads = torch.get_num_threads()
+    if threads == 1 or len(queries) <= STEP:  # to start threads takes as long as to search a block
+        return _search_part(queries, vectors, shift, k)
+    parts = queries.chunk(threads)
+    with ThreadPoolExecutor(len(parts), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        return torch.cat(list(pool.map(partial(_search_part, vectors=vectors, shift=shift, k=k), parts)))
+
+
+def _search_part(queries: torch.Tensor, vectors: torch.Tensor, shift: torch.Tensor, k: int) -> torch.Tensor:
     best = torch.full((len(queries), k), torch.inf, dtype=queries.dtype)
     index = torch.zeros((len(queries), k), dtype=torch.int64)
     for first in range(0, len(vectors), TILE):
         tile = vectors[first : first + TILE].to(queries.dtype)
         for rows, _, ranking in ranking_blocks(queries, tile, shift, STEP):
             _keep_nearest(best[rows], index[rows], ranking, first)
-        ranking = None  # freed before the next is made
     return index
 
 
@@ -87,7 +100,6 @@ def ranking_blocks(
     """
     v = vectors - shift
     right = torch.cat([-2 * v, v.square().sum(1, keepdim=True)], dim=1).T
-    step = min(step, len(queries)) or 1
     left = torch.ones(step, right.shape[0], dtype=queries.dtype)
     ranking = torch.empty(step, right.shape[1], dtype=queries.dtype)
     for start in range(0, len(queries), step):
