@@ -121,6 +121,19 @@ def test_the_centre_keeps_whole_numbers_whole(numbers):
     assert torch.equal(shift, shift.round())
 
 
+@pytest.mark.parametrize("k", [1, 3])
+def test_threads_share_the_queries(k):
+    queries, vectors = random_vectors(2 * search.STEP + 5, 6), random_vectors(70, 6, seed=1)
+    alone, threads = nearest_neighbours(queries, vectors, k), torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        together = nearest_neighbours(queries, vectors, k)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(threads)
+    assert all(map(torch.equal, alone, together))
+
+
 def test_memory_does_not_grow_with_the_number_of_distances(peak):
     vectors, queries = random_vectors(30_000, 16), random_vectors(5_000, 16, seed=1)
     with peak() as mib:

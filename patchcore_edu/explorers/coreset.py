@@ -150,8 +150,8 @@ def _figure(covers: dict[str, Cover], step: int) -> Figure:
     ax.set_title("covering radius against l", fontsize=10)
     size = SIZES[step]
     close_ups = (
-        (f"greedy, row {size} chosen", int(covers["greedy"].chosen[size - 1]), colours.CORESET),
-        ("random, worst covered", int(covers["random"].distance[step].argmax()), colours.ANOMALY),
+        (f"greedy: row {size}", int(covers["greedy"].chosen[size - 1]), colours.CORESET),
+        ("random: worst covered", int(covers["random"].distance[step].argmax()), colours.ANOMALY),
     )
     _close_ups(figure.add_axes((0.7, 0.0, 0.29, 0.38)), close_ups)
     return figure
@@ -168,8 +168,9 @@ def _members(ax: Axes, cover: Cover, step: int, high: float, name: str) -> None:
     ax.set_facecolor("gainsboro")
     chosen = plane[cover.chosen[: SIZES[step]].numpy()]
     ax.plot(*chosen.T, "o", ms=5 if len(chosen) <= 60 else 3, color=colours.CORESET, mec="white", mew=0.6)
+    label = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.5}
     for i, at in enumerate(chosen if name == "greedy" and len(chosen) <= 20 else ()):
-        ax.annotate(str(i + 1), at, (4, 4), textcoords="offset points", fontsize=9, fontweight="bold")
+        ax.annotate(str(i + 1), at, (4, 4), textcoords="offset points", fontsize=9, bbox=label)
     worst = plane[distance.argmax()]
     ax.plot(*worst, "o", ms=13, mfc="none", mec=colours.ANOMALY, mew=2.5)
     ax.set_title(f"{name}: worst covered at {distance.max():.1f}", fontsize=10)
@@ -178,7 +179,7 @@ def _members(ax: Axes, cover: Cover, step: int, high: float, name: str) -> None:
 
 
 def _close_ups(ax: Axes, close_ups: tuple[tuple[str, int, str], ...]) -> None:
-    bank, reach, step = _bank(), 36, 92
+    bank, reach, step = _bank(), 36, 100
     for k, (title, row, colour) in enumerate(close_ups):
         h, w = (bank.position[row] * STRIDE + STRIDE // 2).tolist()
         top, left = (min(max(at - reach, 0), 224 - 2 * reach) for at in (h, w))
