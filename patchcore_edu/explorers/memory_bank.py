@@ -10,6 +10,7 @@ import traitlets
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.linalg import eigh
 
 from patchcore_edu import colours, figures
 from patchcore_edu.explorers.base import Explorer, Picture, steps, whole
@@ -17,7 +18,6 @@ from patchcore_edu.explorers.canvas import png
 from patchcore_edu.explorers.photographs import backbone, photographs
 from patchcore_edu.memory_bank import MemoryBank as Bank
 from patchcore_edu.memory_bank import memory_bank
-from patchcore_edu.nearest_neighbours import nearest_neighbours
 from patchcore_edu.patch_set import patch_set
 
 SIDE = 49
@@ -80,11 +80,13 @@ def _origin(bank: Bank, row: int) -> str:
 
 
 def _lookalike(bank: Bank, row: int) -> str:
-    others = (bank.image != bank.image[row]).nonzero()[:, 0]
-    if len(others) == 0:
+    same = bank.image == bank.image[row]
+    if same.all():
         return "there is no other photograph"
-    distance, index = nearest_neighbours(bank.vectors[[row]], bank.vectors[others])
-    return f"{_origin(bank, int(others[index[0, 0]]))}, {distance.item():.1f} away"
+    distance = torch.cdist(bank.vectors[[row]], bank.vectors, compute_mode="donot_use_mm_for_euclid_dist")[0]
+    distance[same] = torch.inf
+    nearest = int(distance.argmin())
+    return f"{_origin(bank, nearest)}, {distance[nearest]:.1f} away"
 
 
 def _bytes(size: float) -> str:
@@ -99,8 +101,9 @@ def _plane(n: int, p: int, s: int, levels: tuple[int, ...]) -> Plane:
     bank = memory_bank(patches, s)
     # Some thousand rows show the principal directions of all.
     some = bank.vectors[:: 1 + len(bank) // 4096]
-    _, directions = torch.linalg.eigh(torch.cov(some.T))
-    directions = directions[:, [-1, -2]]
+    d = some.shape[1]
+    _, directions = eigh(torch.cov(some.T).numpy(), subset_by_index=(d - 2, d - 1))
+    directions = torch.from_numpy(directions[:, ::-1].copy())
     # An eigenvector may point either way; this keeps the picture from flipping when a slider moves.
     directions *= directions.gather(0, directions.abs().argmax(0, keepdim=True)).sign()
     at = (bank.vectors @ directions).numpy()
@@ -109,16 +112,19 @@ def _plane(n: int, p: int, s: int, levels: tuple[int, ...]) -> Plane:
 
 
 def _dots(plane: Plane, photograph: int) -> bytes:
-    image = np.ones((PIXELS, PIXELS, 3), dtype=np.float32)
     x, y = plane.place.astype(int).T
     i = plane.bank.image.numpy()
-    palette = colormaps[colours.FEATURE](np.linspace(0, 1, max(int(i[-1]) + 1, 2)))[:, :3]
+    n = int(i[-1]) + 1
+    # Numbers of colours first, colours last: the bank may have a hundred thousand members.
+    number = np.full((PIXELS, PIXELS), n + 1)
     for down, right in product(range(2), range(2)):
-        image[y + down, x + right] = palette[i]
+        number[y + down, x + right] = i
     mine = i == photograph
     for down, right in product(range(3), range(3)):
-        image[y[mine] + down, x[mine] + right] = 0
-    return png(image.transpose(2, 0, 1))
+        number[y[mine] + down, x[mine] + right] = n
+    palette = colormaps[colours.FEATURE](np.linspace(0, 1, max(n, 2)))[:n, :3]
+    black_and_white = np.array([[0.0] * 3, [1.0] * 3])
+    return png(np.concatenate([palette, black_and_white])[number].transpose(2, 0, 1))
 
 
 def _ring(place: np.ndarray) -> dict[str, object]:
