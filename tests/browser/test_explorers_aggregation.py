@@ -7,7 +7,7 @@ from patchcore_edu.explorers.photographs import photographs
 
 
 def test_aggregation(open_explorer):
-    shown = open_explorer("Aggregation")
+    shown = open_explorer("Aggregation", "h=9, w=13")
 
     def expect_number(name: str, h: int, w: int, p: int, k: int, words: str, **f_agg) -> None:
         phi_j = photographs("brick", "test").phi[2][[16]]

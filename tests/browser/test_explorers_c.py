@@ -5,6 +5,7 @@ from playwright.sync_api import expect
 
 from patchcore_edu import PatchCore, anomaly_map, auroc
 from patchcore_edu.explorers.photographs import model, photographs
+from patchcore_edu.explorers.pipeline import PHOTOGRAPHS
 
 
 def test_anomaly_map(open_explorer):
@@ -40,7 +41,7 @@ def test_pipeline(open_explorer):
     anomalous = [sample.anomalous for sample in tests.dataset]
 
     def image_auroc(**setting) -> str:
-        fitted = PatchCore(coreset_ratio=0.01, **setting).fit(good.images[:16])
+        fitted = PatchCore(coreset_ratio=0.01, **setting).fit(good.images[:PHOTOGRAPHS])
         return f"{auroc(fitted.predict(tests.images).score, anomalous):.3f}"
 
     first, second = image_auroc(s=2), image_auroc(s=2, p=4)
