@@ -72,7 +72,9 @@ def draw(ax: Axes, traits: Mapping[str, object]) -> Axes:
     for box in canvas.boxes:
         x, y = np.asarray(box["points"]).T if "points" in box else _corners(**box)
         ax.fill(x - 0.5, y - 0.5, fill=False, edgecolor=box["colour"], lw=2)
-        ax.text(x.min(), y.min() - 2, box.get("label", ""), color=box["colour"], va="bottom", clip_on=True)
+        if label := box.get("label"):
+            white = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1}
+            ax.text(x.min(), y.min() - 2, label, color=box["colour"], va="bottom", clip_on=True, bbox=white)
     return ax
 
 
