@@ -1,13 +1,16 @@
 """The exercise at the end of the course: all of PatchCore but the network and the coreset, from memory."""
 
 import torch
+from scipy.ndimage import gaussian_filter
+from torch.nn.functional import interpolate
 
 from patchcore_edu.anomaly_map import anomaly_map
-from patchcore_edu.anomaly_score import image_score, patch_neighbours
+from patchcore_edu.anomaly_score import image_score, max_patch_score, patch_neighbours
 from patchcore_edu.checks.answers import tensors
 from patchcore_edu.checks.cases import generated
 from patchcore_edu.checks.exercise import Exercise
 from patchcore_edu.memory_bank import memory_bank
+from patchcore_edu.nearest_neighbours import nearest_neighbours
 from patchcore_edu.patch_set import patch_set
 
 
@@ -29,6 +32,19 @@ def _distance(good, test, p):
     return patch_neighbours(patch_set(test, p, border="zero"), bank)[0]
 
 
+def _around_the_test_patch(good, test, p, b):
+    bank = memory_bank(patch_set(good, p, border="zero")).vectors
+    s_star, worst = max_patch_score(_distance(good, test, p))
+    m_test = patch_set(test, p, border="zero").flatten(1, 2)[torch.arange(len(worst)), worst]
+    distance, _ = nearest_neighbours(m_test, bank, b)
+    return s_star * (1 - distance.softmax(1)[:, 0] if b > 1 else 1)
+
+
+def _corners_aligned(distance, size):
+    upsampled = interpolate(distance[:, None], size, mode="bilinear", align_corners=True)[:, 0]
+    return torch.from_numpy(gaussian_filter(upsampled.numpy(), 4, axes=(1, 2)))
+
+
 def _lowest(phi):
     return {min(phi): phi[min(phi)]}
 
@@ -46,10 +62,10 @@ PATCHCORE = Exercise(
     "the map, of size (H, W), is smoothed as gaussian_filter does with sigma = 4.",
     _whole,
     {
-        "one level, p = 1, b = 1": (_maps(50, 2, {2: 4}, 6), _maps(60, 3, {2: 4}, 6), 1, 1, (24, 24)),
-        "one level, p = 3, b = 1": (_maps(50, 2, {2: 4}, 6), _maps(60, 3, {2: 4}, 6), 3, 1, (24, 24)),
-        "two levels, p = 3, b = 1": (_maps(70, 2, {2: 3, 3: 4}, 8), _maps(80, 2, {2: 3, 3: 4}, 8), 3, 1, (32, 32)),
+        "one level, p = 1, b = 2": (_maps(50, 2, {2: 4}, 6), _maps(60, 3, {2: 4}, 6), 1, 2, (24, 24)),
+        "one level, p = 3, b = 2": (_maps(50, 2, {2: 4}, 6), _maps(60, 3, {2: 4}, 6), 3, 2, (24, 24)),
         "two levels, p = 3, b = 3": (_maps(70, 2, {2: 3, 3: 4}, 8), _maps(80, 2, {2: 3, 3: 4}, 8), 3, 3, (32, 32)),
+        "two levels, p = 2, b = 1": (_maps(70, 2, {2: 3, 3: 4}, 8), _maps(80, 2, {2: 3, 3: 4}, 8), 2, 1, (32, 32)),
     },
     {
         "missing cells left out": (
@@ -91,6 +107,24 @@ PATCHCORE = Exercise(
         "no re-weighting": (
             "Where is eq. (7)?",
             lambda good, test, p, b, size: _whole(good, test, p, 1, size),
+        ),
+        "b = 1 gives 0": (
+            "Read literally, eq. (7) is 0 for b = 1. What is b = 1 taken to mean here?",
+            lambda good, test, p, b, size: (
+                _whole(good, test, p, b, size)[0] * (b > 1),
+                _whole(good, test, p, b, size)[1],
+            ),
+        ),
+        "N_b of the test patch": (
+            "In N_b(m*), what stands in the brackets?",
+            lambda *arguments: (_around_the_test_patch(*arguments[:4]), _whole(*arguments)[1]),
+        ),
+        "align_corners=True": (
+            "What is aligned: the centres of the outermost cells, or the borders of the maps?",
+            lambda good, test, p, b, size: (
+                _whole(good, test, p, b, size)[0],
+                _corners_aligned(_distance(good, test, p), size),
+            ),
         ),
         "map re-weighted": (
             "Eq. (7) changes the score alone.",
