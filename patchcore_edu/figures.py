@@ -63,7 +63,7 @@ def scale(figure: Figure, axes: Iterable[Axes], low: float, high: float, unit: s
     figure.colorbar(ScalarMappable(Normalize(low, high), cmap), ax=list(axes), label=unit, shrink=0.85, pad=0.01)
 
 
-def ruler(ax: Axes, low: float, high: float, unit: str = "", cmap: str = colours.MAP) -> Axes:
+def ruler(ax: Axes, low: float, high: float, unit: str = "") -> Axes:
     """Fill tall, narrow axes with the scale from `low` to `high`: `scale` for axes in places of one's own, and faster.
 
     >>> figure, axes = grid(1, 1, width=0.5)
@@ -71,7 +71,7 @@ def ruler(ax: Axes, low: float, high: float, unit: str = "", cmap: str = colours
     (0.0, 50.0)
     """
     steps = np.linspace(low, high, 128)[:, None]
-    ax.imshow(steps, cmap=cmap, vmin=low, vmax=high, extent=(0, 1, low, high), aspect="auto", origin="lower")
+    ax.imshow(steps, cmap=colours.MAP, vmin=low, vmax=high, extent=(0, 1, low, high), aspect="auto", origin="lower")
     ax.set(xticks=[], ylim=(low, high))
     ax.yaxis.tick_right()
     ax.yaxis.set_label_position("right")

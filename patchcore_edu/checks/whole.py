@@ -14,10 +14,15 @@ from patchcore_edu.nearest_neighbours import nearest_neighbours
 from patchcore_edu.patch_set import patch_set
 
 
-def _whole(good, test, p, b, size, border="zero", sigma=4.0):
+def _found(good, test, p, border="zero"):
+    """The test images' patches, the bank's rows, and every patch's distance to its nearest row with its number."""
     bank = memory_bank(patch_set(good, p, border=border)).vectors
     patches = patch_set(test, p, border=border)
-    found = patch_neighbours(patches, bank)
+    return patches, bank, patch_neighbours(patches, bank)
+
+
+def _whole(good, test, p, b, size, border="zero", sigma=4.0):
+    patches, bank, found = _found(good, test, p, border)
     return image_score(patches, bank, b, found), anomaly_map(found[0], size, sigma)
 
 
@@ -28,16 +33,15 @@ def _factor(*arguments):
 
 
 def _distance(good, test, p):
-    bank = memory_bank(patch_set(good, p, border="zero")).vectors
-    return patch_neighbours(patch_set(test, p, border="zero"), bank)[0]
+    return _found(good, test, p)[2][0]
 
 
 def _around_the_test_patch(good, test, p, b):
-    bank = memory_bank(patch_set(good, p, border="zero")).vectors
-    s_star, worst = max_patch_score(_distance(good, test, p))
-    m_test = patch_set(test, p, border="zero").flatten(1, 2)[torch.arange(len(worst)), worst]
-    distance, _ = nearest_neighbours(m_test, bank, b)
-    return s_star * (1 - distance.softmax(1)[:, 0] if b > 1 else 1)
+    patches, bank, (distance, _) = _found(good, test, p)
+    s_star, worst = max_patch_score(distance)
+    m_test = patches.flatten(1, 2)[torch.arange(len(worst)), worst]
+    around, _ = nearest_neighbours(m_test, bank, b)
+    return s_star * (1 - around.softmax(1)[:, 0] if b > 1 else 1)
 
 
 def _corners_aligned(distance, size):

@@ -34,8 +34,8 @@ SHOWN = 3
 """Channels whose weights are drawn."""
 TABLE, VECTOR, MAPS = 0.12, 3.2, 5.68
 """Where the three columns begin, in inches."""
-WINDOW, WIDE, MAP = 0.74, 2.2, 1.05
-"""How wide a window of the table is, a vector and a map, in inches."""
+WINDOW, STEP, WIDE, MAP = 0.74, 1.05, 2.2, 1.05
+"""How wide a window of the table is, the step to the next, a vector and a map, in inches."""
 TOP, HEIGHT, HIGH = 0.2, 0.56, 0.8
 """In rows of the figure: where pictures begin, how high a window or a vector is, and a map."""
 
@@ -176,7 +176,7 @@ def _table(ax: Axes, weights: dict[str, torch.Tensor], state: State) -> None:
         middle = slice(MIDDLE - r, MIDDLE + r + 1)
         padding = (complete[first : first + SHOWN, middle, middle] > 0).numpy() & (name in ZEROS)
         for (i, a, b), weight in np.ndenumerate(windows):
-            corners.append((TABLE + 1.05 * i + side * b, row + TOP + HEIGHT / p * a))
+            corners.append((TABLE + STEP * i + side * b, row + TOP + HEIGHT / p * a))
             off = np.isnan(weight)
             counts = padding[i, a, b] if off else weight > 0
             colour.append((colours.NEIGHBOURHOOD, 0.3 if off else 1) if counts else "lightgrey" if off else "white")
