@@ -1,6 +1,6 @@
 """Drawing: arrays in, matplotlib Axes out. Knows nothing of PatchCore but its colours."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from io import BytesIO
 
 import numpy as np
@@ -9,6 +9,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from patchcore_edu import colours
@@ -63,21 +64,45 @@ def scale(figure: Figure, axes: Iterable[Axes], low: float, high: float, unit: s
     figure.colorbar(ScalarMappable(Normalize(low, high), cmap), ax=list(axes), label=unit, shrink=0.85, pad=0.01)
 
 
-def ruler(ax: Axes, low: float, high: float, unit: str = "") -> Axes:
-    """Fill tall, narrow axes with the scale from `low` to `high`: `scale` for axes in places of one's own, and faster.
+def sheet(figure: Figure, rect: tuple[float, float, float, float], width: float, height: float) -> Axes:
+    """Bare axes to put several pictures on, in units of one's own: x to the right from 0, y downwards from 0.
 
-    >>> figure, axes = grid(1, 1, width=0.5)
-    >>> tuple(map(float, ruler(axes[0, 0], 0, 50).get_ylim()))
-    (0.0, 50.0)
+    Each further set of axes would take as long to make and to draw as eight lines of text.
+
+    >>> sheet(Figure(), (0, 0, 1, 1), 680, 440).get_ylim()
+    (440.0, 0.0)
     """
-    steps = np.linspace(low, high, 128)[:, None]
-    ax.imshow(steps, cmap=colours.MAP, vmin=low, vmax=high, extent=(0, 1, low, high), aspect="auto", origin="lower")
-    ax.set(xticks=[], ylim=(low, high))
-    ax.yaxis.tick_right()
-    ax.yaxis.set_label_position("right")
-    ax.set_ylabel(unit, fontsize=9)
-    ax.tick_params(labelsize=9)
+    ax = figure.add_axes(rect, xlim=(0, width), ylim=(height, 0))
+    ax.set_axis_off()
     return ax
+
+
+def ruler(
+    ax: Axes, low: float, high: float, extent: tuple[float, float, float, float], brightest: float | None = None
+) -> Callable[[float], float]:
+    """Draw the scale from `low` to `high` on a sheet, into the box (left, right, bottom, top): `scale`, but faster.
+
+    Args:
+        brightest: from here on the colour stays the same; `high` unless given.
+
+    Returns:
+        The function that gives the height y of a value.
+
+    >>> y = ruler(sheet(Figure(), (0, 0, 1, 1), 100, 200), 0, 50, (10, 20, 200, 100))
+    >>> y(0), y(25)
+    (200.0, 150.0)
+    """
+    left, _, bottom, top = extent
+    steps = np.linspace(high, low, 128)[:, None]
+    ax.imshow(steps, cmap=colours.MAP, vmin=low, vmax=brightest or high, extent=extent, aspect="auto")
+
+    def y(value: float) -> float:
+        return bottom + (top - bottom) * (value - low) / (high - low)
+
+    for value in MaxNLocator(4).tick_values(low, high):
+        if low <= value <= high:
+            ax.text(left, y(value), f"{value:g} –", ha="right", va="center", fontsize=9)
+    return y
 
 
 def outline(ax: Axes, mask: ArrayLike, colour: str = colours.ANOMALY) -> Axes:

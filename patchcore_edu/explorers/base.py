@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from patchcore_edu.explorers.canvas import Canvas, draw
+from patchcore_edu.explorers.kept_text import KeptText
 
 HERE = Path(__file__).parent
 DPI = 90
@@ -261,6 +262,7 @@ def _set(widget: ipywidgets.Widget, traits: Mapping[str, object]) -> None:
 
 
 def render_png(figure: Figure, dpi: float) -> bytes:
+    KeptText(figure)
     file = BytesIO()
     figure.savefig(file, dpi=dpi, pil_kwargs={"compress_level": 1})
     return file.getvalue()

@@ -54,7 +54,15 @@ def png(image: ArrayLike, low: float = 0, high: float = 1, cmap: str = "gray") -
     """PNG of a photograph (3, H, W) with values in [0, 1], or of a map (H, W) coloured between `low` and `high`."""
     image = np.asarray(image)
     file = BytesIO()
-    imsave(file, image.transpose(1, 2, 0) if image.ndim == 3 else image, vmin=low, vmax=high, cmap=cmap, format="png")
+    imsave(
+        file,
+        image.transpose(1, 2, 0) if image.ndim == 3 else image,
+        vmin=low,
+        vmax=high,
+        cmap=cmap,
+        format="png",
+        pil_kwargs={"compress_level": 1},
+    )
     return file.getvalue()
 
 

@@ -111,22 +111,12 @@ def _judged(photograph: int, strokes: tuple[str, ...]) -> Prediction:
 
 def _figure(anomaly: torch.Tensor, s: float, normal: float, high: float) -> Figure:
     figure = Figure(figsize=(6.8, 4.0))
-    figures.heat(figure.add_axes((0.01, 0.03, 0.52, 0.884)), anomaly, 0, high, "Anomaly map")
-    ruler = figure.add_axes((0.6, 0.03, 0.03, 0.884))
+    ax = figures.sheet(figure, (0, 0, 1, 1), 680, 400)
+    ax.imshow(anomaly.numpy(), colours.MAP, vmin=0, vmax=high, extent=(5, 365, 395, 35))
+    ax.text(185, 26, "Anomaly map", fontsize=10, ha="center")
+    ax.text(400, 26, "distance to the bank", fontsize=10)
     top = 1.3 * high
-    ruler.imshow(
-        np.linspace(0, 1.3, 131)[:, None],
-        cmap=colours.MAP,
-        vmin=0,
-        vmax=1,
-        extent=(0, 1, 0, top),
-        aspect="auto",
-        origin="lower",
-    )
-    ruler.autoscale(False)
-    ruler.set_xticks([])
-    ruler.tick_params(labelsize=9)
-    ruler.set_title("distance to the bank", fontsize=10, loc="left")
+    y = figures.ruler(ax, 0, top, (420, 440, 390, 35), brightest=high)
     for value, text, colour in (
         (s, f"s = {s:.1f}, this photograph", colours.QUERY),
         (normal, f"{normal:.1f}, highest of {GOOD} good", colours.CORESET),
@@ -134,8 +124,8 @@ def _figure(anomaly: torch.Tensor, s: float, normal: float, high: float) -> Figu
         # The names are kept apart when the two scores are close.
         apart = 0.035 * top if abs(s - normal) < 0.07 * top else 0
         at = value + (apart if value == max(s, normal) else -apart)
-        ruler.plot(1.5, min(value, top), "<", color=colour, markersize=10, clip_on=False)
-        ruler.text(2.3, min(at, top), text, va="center", fontsize=10)
+        ax.plot(449, y(min(value, top)), "<", color=colour, markersize=10)
+        ax.text(463, y(min(at, top)), text, va="center", fontsize=10)
     return figure
 
 
