@@ -6,11 +6,13 @@ from io import BytesIO
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
+from skimage.measure import find_contours
 
 from patchcore_edu import colours
 
@@ -105,11 +107,21 @@ def ruler(
     return y
 
 
-def outline(ax: Axes, mask: ArrayLike, colour: str = colours.ANOMALY) -> Axes:
-    """Draw the edge of a mask (H, W), bool, over a picture of the same size."""
+def outline(
+    ax: Axes,
+    mask: ArrayLike,
+    colour: str = colours.ANOMALY,
+    extent: tuple[float, float, float, float] | None = None,
+) -> Axes:
+    """Draw the edge of a mask (H, W), bool, over a picture of it; `extent` is the picture's, as in `imshow`."""
     mask = np.asarray(mask)
-    if mask.any():
-        ax.contour(mask, levels=[0.5], colors=[colour], linewidths=1.5)
+    height, width = mask.shape
+    left, right, bottom, top = extent or (-0.5, width - 0.5, height - 0.5, -0.5)
+    edges = [
+        np.stack([left + (right - left) * (x - 0.5) / width, top + (bottom - top) * (y - 0.5) / height], 1)
+        for y, x in (path.T for path in find_contours(np.pad(mask, 1).astype(float)))
+    ]
+    ax.add_collection(LineCollection(edges, colors=colour, linewidths=1.5), autolim=False)
     return ax
 
 

@@ -42,14 +42,17 @@ def test_numbers_are_readable_on_their_cells():
     assert [(text.get_text(), text.get_color()) for text in axes[0, 0].texts] == [("0.0", "white"), ("9.0", "black")]
 
 
-def test_an_outline_needs_a_defect():
-    _, axes = figures.grid(1, 1)
-    figures.outline(axes[0, 0], np.zeros((4, 4), dtype=bool))
-    assert not axes[0, 0].collections
+def test_an_outline_runs_around_the_defect_wherever_its_picture_lies():
     mask = np.zeros((4, 4), dtype=bool)
+    _, axes = figures.grid(1, 1)
+    figures.outline(axes[0, 0], mask)
     mask[1, 2] = True
     figures.outline(axes[0, 0], mask)
-    assert axes[0, 0].collections
+    figures.outline(axes[0, 0], mask, extent=(0, 8, 8, 0))
+    nothing, around, enlarged = (edges.get_segments() for edges in axes[0, 0].collections)
+    assert not nothing
+    assert (around[0].min(0).tolist(), around[0].max(0).tolist()) == ([1.5, 0.5], [2.5, 1.5])
+    assert (enlarged[0].min(0).tolist(), enlarged[0].max(0).tolist()) == ([4, 2], [6, 4])
 
 
 def test_a_grid_has_a_line_between_neighbouring_cells():

@@ -16,6 +16,8 @@ from patchcore_edu.explorers.canvas import png
 from patchcore_edu.explorers.photographs import model, photographs
 
 SIDE, STRIDE, SIZE = 28, 8, 224
+TOP = 29
+"""Where the two pictures begin on their sheet."""
 FOUND, MISSED, FALSE = colours.ANOMALY, "white", colours.QUERY
 
 
@@ -103,27 +105,32 @@ def _outlines(i: int) -> list[dict[str, object]]:
 
 def _figure(state: State, anomaly: np.ndarray, mask: np.ndarray, above: np.ndarray) -> Figure:
     figure = Figure(figsize=(6.8, 4.4))
+    ax = figures.sheet(figure, (0, 0.4, 1, 0.6), 663, 257)  # in pixels of the photograph
     low, high = _scale(state, anomaly)
-    ax = figure.add_axes((0.01, 0.42, 0.345, 0.533))
-    figures.heat(ax, anomaly, low, high, "map, on its own scale" if state.own_scale else "map, on the shared scale")
-    figures.outline(ax, mask)
-    ruler = figures.ruler(figure.add_axes((0.365, 0.42, 0.02, 0.533)), low, high)
+    extent = (5, 5 + SIZE, TOP + SIZE, TOP)
+    ax.imshow(anomaly, colours.MAP, vmin=low, vmax=high, extent=extent)
+    figures.outline(ax, mask, extent=extent)
+    scale = "its own scale" if state.own_scale else "the shared scale"
+    ax.text(5, 20, f"map, on {scale}; a distance", fontsize=10)
+    y = figures.ruler(ax, low, high, (268, 281, TOP + SIZE, TOP))
     if low <= state.threshold <= high:
-        ruler.axhline(state.threshold, color=colours.QUERY, lw=3)
-    _overlap(figure.add_axes((0.5, 0.42, 0.345, 0.533)), state.photograph, mask, above)
+        ax.plot([268, 281], [y(state.threshold)] * 2, color=colours.QUERY, lw=3)
+    _overlap(ax, state.photograph, mask, above)
     _histogram(figure.add_axes((0.06, 0.115, 0.93, 0.25)), state)
     return figure
 
 
 def _overlap(ax: Axes, photograph: int, mask: np.ndarray, above: np.ndarray) -> None:
-    grey = photographs("brick", "test").images[photograph].numpy()
-    picture = 0.5 * grey.transpose(1, 2, 0)
+    picture = 0.5 * photographs("brick", "test").images[photograph].numpy().transpose(1, 2, 0)
     kinds = ((above & mask, FOUND, "found"), (mask & ~above, MISSED, "missed"), (above & ~mask, FALSE, "false alarm"))
-    for where, colour, name in kinds:
+    left, right = 320, 320 + SIZE
+    for i, (where, colour, name) in enumerate(kinds):
         picture[where] = to_rgb(colour)
-        ax.plot([], [], "s", color=colour, mec="black", mew=0.5, label=f"{name}\n{where.sum():,}")
-    figures.photograph(ax, picture.transpose(2, 0, 1), "pixels above the threshold")
-    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9, frameon=False, handletextpad=0, labelspacing=1)
+        y = TOP + 60 + 45 * i
+        ax.plot(right + 14, y, "s", color=colour, mec="black", mew=0.5)
+        ax.text(right + 24, y, f"{name}\n{where.sum():,}", va="center", fontsize=9)
+    ax.imshow(picture, extent=(left, right, TOP + SIZE, TOP), interpolation="nearest")
+    ax.text(left, 20, "pixels above the threshold", fontsize=10)
 
 
 def _histogram(ax: Axes, state: State) -> None:

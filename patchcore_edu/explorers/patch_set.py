@@ -115,11 +115,14 @@ def _figure(
     figure = Figure(figsize=(6.8, 4.6))
     _levels(figure.add_axes((0, 0.52, 1, 0.46)), state, phi)
     high = float(torch.stack(maps).max())
-    axes = figure.add_axes((0.06, 0.02, 0.33, 0.41)), figure.add_axes((0.47, 0.02, 0.33, 0.41))
-    for ax, values, s in zip(axes, maps, (1, state.s), strict=True):
-        figures.heat(ax, values, 0, high, f"anomaly map, p = {state.p}, s = {s}")
-        figures.outline(ax, mask)
-    figures.ruler(figure.add_axes((0.83, 0.02, 0.025, 0.41)), 0, high, "distance to the bank")
+    ax = figures.sheet(figure, (0, 0, 1, 0.48), 680, 221)
+    for left, values, s in zip((41, 320), maps, (1, state.s), strict=True):
+        extent = (left, left + 190, 212, 22)
+        ax.imshow(values, colours.MAP, vmin=0, vmax=high, extent=extent)
+        figures.outline(ax, mask, extent=extent)
+        ax.text(left + 95, 14, f"anomaly map, p = {state.p}, s = {s}", fontsize=10, ha="center")
+    figures.ruler(ax, 0, high, (565, 582, 212, 22))
+    ax.text(591, 117, "distance to\nthe bank", fontsize=9, va="center")
     return figure
 
 
