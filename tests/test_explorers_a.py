@@ -96,7 +96,7 @@ def test_patch_set_agrees_with_the_package(levels, p, s):
     good = patch_set({j: photographs("brick", "train").phi[j][:4] for j in levels}, p, s, border="zero")
     distance = torch.cdist(patches.flatten(1, 2)[0], good.flatten(0, 2), compute_mode="donot_use_mm_for_euclid_dist")
     heat = anomaly_map(distance.amin(1).view(1, rows, columns), 224)
-    shown = drawn(picture.figure.axes[2])
+    shown = drawn(picture.figure.axes[1], 1)
     assert shown.shape == (224, 224) and np.allclose(shown, heat[0], atol=1e-2)
     mask = photographs("brick", "test").dataset[20].mask[None]
     assert picture.numbers["pixel AUROC, this photograph"].endswith(f"{auroc(heat, mask):.3f} at s = {s}")

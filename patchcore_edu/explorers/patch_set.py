@@ -118,7 +118,7 @@ def _figure(
     ax = figures.sheet(figure, (0, 0, 1, 0.48), 680, 221)
     for left, values, s in zip((41, 320), maps, (1, state.s), strict=True):
         extent = (left, left + 190, 212, 22)
-        ax.imshow(values, colours.MAP, vmin=0, vmax=high, extent=extent)
+        ax.imshow(values.numpy(), colours.MAP, vmin=0, vmax=high, extent=extent)
         figures.outline(ax, mask, extent=extent)
         ax.text(left + 95, 14, f"anomaly map, p = {state.p}, s = {s}", fontsize=10, ha="center")
     figures.ruler(ax, 0, high, (565, 582, 212, 22))
