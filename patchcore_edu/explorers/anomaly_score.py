@@ -127,45 +127,50 @@ def _figure(
     figure = Figure(figsize=(6.8, 4.4))
     bank = model("brick")[0].bank
     i, (h, w) = int(bank.image[nearest]), (bank.position[nearest] * STRIDE).tolist()
-    ax = figure.add_axes((0.01, 0.405, 0.35, 0.541))
-    figures.photograph(ax, photographs("brick", "train").images[i], f"m* in good photograph {i}")
-    figures.frame(ax, h - STRIDE, w - STRIDE, 3 * STRIDE, 3 * STRIDE, colours.NEAREST)
-    _neighbours(figure.add_axes((0.385, 0.405, 0.605, 0.541)), support, to_support)
+    ax = figures.sheet(figure, (0, 0.39, 1, 0.61), 640, 253)  # in pixels of the photograph
+    image = photographs("brick", "train").images[i, 0].numpy()
+    ax.imshow(image, "gray", vmin=0, vmax=1, extent=(5.5, 229.5, 250.5, 26.5))
+    ax.text(117, 20, f"m* in good photograph {i}", fontsize=10, ha="center")
+    figures.frame(ax, 27 + h - STRIDE, 6 + w - STRIDE, 3 * STRIDE, 3 * STRIDE, colours.NEAREST)
+    _neighbours(ax, 250, 27, support, to_support)
     _ranking(figure.add_axes((0.075, 0.105, 0.915, 0.22)), state.photograph, s_star, s, anomalous)
     return figure
 
 
-def _neighbours(ax: Axes, support: torch.Tensor, to_support: torch.Tensor) -> None:
+def _neighbours(ax: Axes, left: int, top: int, support: torch.Tensor, to_support: torch.Tensor) -> None:
+    """The first ten neighbours in rows of five, 1.7 times as large as on the photograph."""
     bank, images = model("brick")[0].bank, photographs("brick", "train").images[:, 0]
-    below, beside = 18, 4
-    high, wide = 2 * REACH + below, 2 * REACH + beside
-    sheet = np.ones((ROWS * high, COLUMNS * wide - beside))
+    side, below, beside = 68, 34, 9
     share = torch.softmax(to_support, 0)
     for k, row in enumerate(support[: ROWS * COLUMNS].tolist()):
         y, x = (bank.position[row] * STRIDE + STRIDE // 2).tolist()
         # A neighbour at the border is shown on white.
-        image = np.pad(images[bank.image[row]].numpy(), REACH, constant_values=1)
-        top, left = k // COLUMNS * high, k % COLUMNS * wide
-        sheet[top : top + 2 * REACH, left : left + 2 * REACH] = image[y : y + 2 * REACH, x : x + 2 * REACH]
-        figures.frame(ax, top + REACH - 12, left + REACH - 12, 24, 24, colours.NEAREST if k == 0 else colours.CORESET)
+        image = np.pad(images[bank.image[row]].numpy(), REACH, constant_values=1)[y : y + 2 * REACH, x : x + 2 * REACH]
+        y, x = top + k // COLUMNS * (side + below), left + k % COLUMNS * (side + beside)
+        ax.imshow(image, "gray", vmin=0, vmax=1, extent=(x, x + side, y + side, y))
+        colour = colours.NEAREST if k == 0 else colours.CORESET
+        figures.frame(ax, y + 14, x + 14, 41, 41, colour)
         text = f"{'m*, ' if k == 0 else ''}{to_support[k]:.1f}\n{share[k]:.1%}"
-        ax.text(left + REACH, top + 2 * REACH + 1, text, ha="center", va="top", fontsize=9, linespacing=1.0)
-    figures.photograph(ax, sheet, f"the b = {len(support)} nearest to m*: distance, share of Σ exp")
-    ax.axis("off")
+        ax.text(x + side / 2, y + side + 2, text, ha="center", va="top", fontsize=9, linespacing=1.0)
+    ax.text(left, 20, f"the b = {len(support)} nearest to m*: distance, share of Σ exp", fontsize=10)
 
 
 def _ranking(ax: Axes, i: int, s_star: torch.Tensor, s: torch.Tensor, anomalous: torch.Tensor) -> None:
     both = torch.stack([s_star, s]).numpy()
     height = np.array([1, 0])
-    for kind, colour, label in ((~anomalous, colours.BANK, "good"), (anomalous, colours.ANOMALY, "defective")):
+    for y, kind, colour, label in (
+        (1, ~anomalous, colours.BANK, "good"),
+        (0.5, anomalous, colours.ANOMALY, "defective"),
+    ):
         ax.plot(both[:, kind], height, color=colour, lw=0.8)
-        ax.plot(both[:, kind].ravel(), height.repeat(int(kind.sum())), "o", color=colour, ms=5, label=label)
-    ax.plot(both[:, i], height, "o-", color=colours.QUERY, ms=8, mfc="none", mew=2, label="this photograph")
+        ax.plot(both[:, kind].ravel(), height.repeat(int(kind.sum())), "o", color=colour, ms=5)
+        ax.text(1, y, f"● {label}", color=colour, fontsize=9, va="center")
+    ax.plot(both[:, i], height, "o-", color=colours.QUERY, ms=8, mfc="none", mew=2)
+    ax.text(1, 0, "○ this photograph", color=colours.QUERY, fontsize=9, va="center")
     ax.set_yticks([0, 1], ["s", "s*"])
     ax.set_ylim(-0.4, 1.4)
     ax.set_xlim(0, float(s_star.max()) + 2)
     ax.tick_params(labelsize=9)
-    ax.legend(fontsize=9, frameon=False, loc="center left")
     ax.set_title("all 40 test photographs by their score, a distance", fontsize=10)
 
 
