@@ -14,10 +14,13 @@ from patchcore_edu import (
     PatchCore,
     aggregate,
     auroc,
+    covering_radius,
+    greedy_coreset,
     image_score,
     memory_bank,
     merge_levels,
     neighbourhood,
+    patch_neighbours,
     patch_set,
 )
 from patchcore_edu.backbone import receptive_field
@@ -115,6 +118,23 @@ def test_06_coreset():
     two, projected = radii(l=313, psi=2)[0], radii(l=313, psi=128)[0]
     said("06_coreset", f"{two}, against {most_random} at random. With ψ to 128 dimensions it is {projected}.")
 
+    of = {split: photographs("brick", split) for split in ("train", "test")}
+    patches = {split: patch_set({j: crops.phi[j] for j in (2, 3)}, border="zero") for split, crops in of.items()}
+    vectors = patches["train"].flatten(0, 2)
+    picks = [greedy_coreset(vectors, size=250, seed=seed) for seed in range(3)]
+    [radius] = {f"{covering_radius(vectors, chosen):.1f}" for chosen in picks}
+    said("06_coreset", f"The radius of 250 picks is {radius} for each of the three seeds")
+    drawn = torch.randperm(len(vectors), generator=torch.Generator().manual_seed(0))[:250]
+    anomalous = torch.tensor([sample.anomalous for sample in of["test"].dataset])
+    in_order = []
+    for rows in (slice(None), picks[0], drawn):
+        distance, _ = patch_neighbours(patches["test"], vectors[rows])
+        in_order.append(round(384 * auroc(distance.amax((1, 2)), anomalous)))
+    said(
+        "06_coreset", "put {} of the 384 pairs in the right order, the greedy 1 % puts {}, the random".format(*in_order)
+    )
+    said("06_coreset", f"1 % only {in_order[2]}.")
+
 
 def test_07_anomaly_score():
     s = float(image_score(torch.tensor([[[[1.0], [6.0]]]]), torch.tensor([[0.0], [2.0], [3.0]]), b=2))
@@ -148,6 +168,13 @@ def test_10_paper_and_codes(phi):
         f"stays {of_texture('brick', n=16, coreset_ratio=0.01, conventions=squared):.3f}",
         "(19 + 11) / 10 = **3**",
     )
+    record, walk = CONVENTIONS["paper"], []
+    for fields in (["squared"], ["reweighting"], ["projection"], ["start"], ["pooling", "merge", "stride_on"]):
+        record = replace(record, **{field: getattr(CONVENTIONS["official"], field) for field in fields})
+        walk.append(of_texture("brick", n=16, coreset_ratio=0.01, conventions=record))
+    assert record == CONVENTIONS["official"]
+    said("10_paper_and_codes", f"between {min(walk[:4]):.3f} and {max(walk[:4]):.3f}")
+    said("10_paper_and_codes", "together take it from {:.3f} to {:.3f}".format(*walk[3:]))
     side = aggregate(phi[2], 2, pooling="flattened", dim=40).shape[2]
     said("10_paper_and_codes", f"{side} × {side} there. {aggregate(phi[2], 2).shape[2]} × 28 here")
 
