@@ -191,7 +191,7 @@ def test_a_large_case_can_be_tried_again():
 
     verdict = check.feature_vector(forgets_other_images)
     assert verdict.rows["yours"] == "vector of shape (1, 4)"
-    assert verdict.rows["try it"] == "in the next cell: feature_vector(*_.arguments)"
+    assert verdict.rows["try it"] == "in the next cell: forgets_other_images(*_.arguments)"
     assert forgets_other_images(*verdict.arguments).shape == (1, 4)
 
 

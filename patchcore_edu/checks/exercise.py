@@ -95,12 +95,12 @@ class Exercise:
             if differs and len({name for name, *_ in suspects}) < 2:
                 break
         if differs:
-            return self._wrong(*differs, suspects)
+            return self._wrong(yours, *differs, suspects)
         return Verdict(RIGHT, f"{self.name}: right in all {len(self.cases)} cases: {'; '.join(self.cases)}")
 
-    def _wrong(self, number: int, case: str, arguments: tuple, rows: dict, suspects: list) -> Verdict:
+    def _wrong(self, yours: Callable, number: int, case: str, arguments: tuple, rows: dict, suspects: list) -> Verdict:
         if "a tensor of shape" in rows["called"]:
-            rows["try it"] = f"in the next cell: {self.name}(*_.arguments)"
+            rows["try it"] = f"in the next cell: {getattr(yours, '__name__', 'yours')}(*_.arguments)"
         mistake = suspects[0][0] if suspects else None
         if mistake:
             rows |= {"looks like": mistake, "hint": suspects[0][1]}
