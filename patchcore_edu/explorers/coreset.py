@@ -6,6 +6,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 import traitlets
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.cluster import kmeans_plusplus
@@ -25,6 +26,8 @@ PSI = {"none": 0, "128": 128, "32": 32, "8": 8, "2": 2}
 STYLES = {"greedy": (colours.CORESET, "-"), "random": ("dimgrey", "--"), "k-means++": ("black", "-.")}
 STRIDE = 8
 BINS = 64
+TOP, BOTTOM, WIDE = 35, 347, 325
+"""Where each of the two planes lies on the sheet."""
 
 
 class State(traitlets.HasTraits):
@@ -131,10 +134,15 @@ def _cover(chosen: torch.Tensor) -> Cover:
 
 def _figure(covers: dict[str, Cover], step: int) -> Figure:
     figure = Figure(figsize=(11, 3.9))
+    sheet = figures.sheet(figure, (0, 0, 1, 1), 1100, 390)
     high = float(covers["greedy"].radius[0])
-    for left, name in ((0.03, "greedy"), (0.345, "random")):
-        _members(figure.add_axes((left, 0.11, 0.295, 0.8)), covers[name], step, high, name)
-    figure.axes[0].set_ylabel("second principal direction", fontsize=9)
+    for left, name in ((33, "greedy"), (380, "random")):
+        _members(sheet, left, covers[name], step, high, name)
+    sheet.text(24, 191, "second principal direction", fontsize=9, rotation=90, ha="right", va="center")
+    size = SIZES[step]
+    _close_up(sheet, 780, int(covers["greedy"].chosen[size - 1]), f"greedy: row {size}", colours.CORESET)
+    worst = int(covers["random"].distance[step].argmax())
+    _close_up(sheet, 950, worst, "random: worst covered", colours.ANOMALY)
     ax = figure.add_axes((0.7, 0.48, 0.29, 0.43))
     for name, cover in covers.items():
         colour, dashes = STYLES[name]
@@ -148,48 +156,44 @@ def _figure(covers: dict[str, Cover], step: int) -> Figure:
     ax.legend(fontsize=9, frameon=False, loc="lower left")
     ax.tick_params(labelsize=9)
     ax.set_title("covering radius against l", fontsize=10)
-    size = SIZES[step]
-    close_ups = (
-        (f"greedy: row {size}", int(covers["greedy"].chosen[size - 1]), colours.CORESET),
-        ("random: worst covered", int(covers["random"].distance[step].argmax()), colours.ANOMALY),
-    )
-    _close_ups(figure.add_axes((0.7, 0.0, 0.29, 0.38)), close_ups)
     return figure
 
 
-def _members(ax: Axes, cover: Cover, step: int, high: float, name: str) -> None:
-    plane, distance = _plane(), cover.distance[step]
-    square, extent = _squares()
+def _members(ax: Axes, left: float, cover: Cover, step: int, high: float, name: str) -> None:
+    """The plane, coloured by the distance of what is worst covered in each square, and the members chosen so far."""
+    distance = cover.distance[step]
+    square, (x0, x1, y0, y1) = _squares()
     worst_in = np.full(BINS * BINS, -np.inf)
     np.maximum.at(worst_in, square, distance)
     shown = np.where(np.isinf(worst_in), np.nan, worst_in).reshape(BINS, BINS)
     # An image of squares is drawn many times as fast as thousands of dots.
-    ax.imshow(shown, cmap=colours.MAP, vmin=0, vmax=high, extent=extent, origin="lower", aspect="auto")
-    ax.set_facecolor("gainsboro")
-    chosen = plane[cover.chosen[: SIZES[step]].numpy()]
+    colour = colormaps[colours.MAP].with_extremes(bad="gainsboro")
+    ax.imshow(shown[::-1], colour, vmin=0, vmax=high, extent=(left, left + WIDE, BOTTOM, TOP), aspect="auto")
+    at = _plane() - (x0, y0)
+    place = (left, BOTTOM) + at / (x1 - x0, y1 - y0) * (WIDE, TOP - BOTTOM)
+    chosen = place[cover.chosen[: SIZES[step]].numpy()]
     ax.plot(*chosen.T, "o", ms=5 if len(chosen) <= 60 else 3, color=colours.CORESET, mec="white", mew=0.6)
     label = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.5}
     for i, at in enumerate(chosen if name == "greedy" and len(chosen) <= 20 else ()):
         ax.annotate(str(i + 1), at, (4, 4), textcoords="offset points", fontsize=9, bbox=label)
-    worst = plane[distance.argmax()]
+    worst = place[distance.argmax()]
     ax.plot(*worst, "o", ms=13, mfc="none", mec=colours.ANOMALY, mew=2.5)
-    ax.set_title(f"{name}: worst covered at {distance.max():.1f}", fontsize=10)
-    ax.set_xlabel("first principal direction", fontsize=9)
-    ax.set(xticks=[], yticks=[])
+    middle = left + WIDE / 2
+    ax.text(middle, TOP - 9, f"{name}: worst covered at {distance.max():.1f}", fontsize=10, ha="center")
+    ax.text(middle, BOTTOM + 6, "first principal direction", fontsize=9, ha="center", va="top")
 
 
-def _close_ups(ax: Axes, close_ups: tuple[tuple[str, int, str], ...]) -> None:
-    bank, reach, step = _bank(), 36, 100
-    for k, (title, row, colour) in enumerate(close_ups):
-        h, w = (bank.position[row] * STRIDE + STRIDE // 2).tolist()
-        top, left = (min(max(at - reach, 0), 224 - 2 * reach) for at in (h, w))
-        crop = photographs("brick", "train").images[bank.image[row], 0, top : top + 2 * reach, left : left + 2 * reach]
-        extent = (k * step - 0.5, k * step + 2 * reach - 0.5, 2 * reach - 0.5, -0.5)
-        ax.imshow(crop.numpy(), cmap="gray", vmin=0, vmax=1, extent=extent)
-        figures.frame(ax, h - 12 - top, k * step + w - 12 - left, 24, 24, colour)
-        ax.text(k * step + reach, -4, title, ha="center", fontsize=9)
-    ax.set(xlim=(-12, 2 * step), ylim=(2 * reach + 4, -12))
-    ax.set_axis_off()
+def _close_up(ax: Axes, left: float, row: int, title: str, colour: str) -> None:
+    """What lies around a member on its photograph, 130 % large, with its 3 × 3 cells framed."""
+    bank, reach, side, below = _bank(), 48, 124, 382
+    h, w = (bank.position[row] * STRIDE + STRIDE // 2).tolist()
+    top, first = (min(max(at - reach, 0), 224 - 2 * reach) for at in (h, w))
+    crop = photographs("brick", "train").images[bank.image[row], 0, top : top + 2 * reach, first : first + 2 * reach]
+    ax.imshow(crop.numpy(), "gray", vmin=0, vmax=1, extent=(left, left + side, below, below - side))
+    scale = side / (2 * reach)
+    y, x = below - side + (h - 12 - top) * scale, left + (w - 12 - first) * scale
+    figures.frame(ax, y, x, 24 * scale, 24 * scale, colour)
+    ax.text(left + side / 2, below - side - 6, title, ha="center", fontsize=9)
 
 
 class Coreset(Explorer):
