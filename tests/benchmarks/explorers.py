@@ -56,22 +56,28 @@ CASES = [
 ]
 STROKE_LIMIT = 150
 
-# The clock starts with the key press (or pointer event) and stops when the frame with the new pixels is drawn.
+# The clock starts with the key press (or pointer event) and stops when the frame with the new pixels is drawn. Where
+# two settings give one picture (p = 2 and 3), only the text beside it is new.
 WATCH = """() => {
     const watched = window.latencies; // all cases share one page
     [window.latencies, window.started] = [[], null];
     if (watched) return;
     const start = (event) => (window.started ??= event.timeStamp);
     for (const kind of ["keydown", "pointermove"]) document.addEventListener(kind, start, true);
-    document.addEventListener("load", (event) => {
-        if (window.started === null || !event.target.matches(".patchcore-figure")) return;
+    const stop = () => {
+        if (window.started === null) return;
         const from = window.started;
         window.started = null;
         // A frame is on the screen when its callbacks and its painting are over: then messages are delivered again.
         const { port1, port2 } = new MessageChannel();
         port1.onmessage = () => window.latencies.push(performance.now() - from);
         requestAnimationFrame(() => port2.postMessage(null));
-    }, true);
+    };
+    document.addEventListener("load", (event) => event.target.matches(".patchcore-figure") && stop(), true);
+    new MutationObserver((changes) => {
+        const caption = changes.map((change) => change.target).find((at) => at.matches?.(".patchcore-caption"));
+        if (caption?.parentElement.querySelector(".patchcore-figure").complete) stop();
+    }).observe(document.body, { childList: true, subtree: true });
 }"""
 # As long as the kernel sleeps, what changes on the canvas is the browser's own work.
 FRAMES = """async (canvas) => {
