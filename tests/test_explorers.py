@@ -69,7 +69,7 @@ def test_a_combination_that_makes_no_sense_says_why():
     toy = Toy()
     toy.state.p = 7
     assert toy._view.caption.startswith("Nothing to show: p was 7")
-    assert pixels(toy._view.png)[..., :3].min() < 0.5, "the reason stands in the picture too"
+    assert pixels(toy._view.pngs[0])[..., :3].min() < 0.5, "the reason stands in the picture too"
     toy.state.p = 1
     assert toy._view.caption == "p = 1"
 

@@ -9,6 +9,7 @@ from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from textwrap import wrap
+from weakref import WeakKeyDictionary
 
 import anywidget
 import ipywidgets
@@ -32,7 +33,8 @@ class Picture:
     """What `render` makes of a state.
 
     Attributes:
-        figure: a `matplotlib.figure.Figure` (never pyplot), about 6.8 inches wide beside a canvas, 11 without one.
+        figure: a `matplotlib.figure.Figure` (never pyplot), about 6.8 inches wide beside a canvas, 11 without one. Or
+            several of one width, shown below one another: one that comes again is not drawn again while it lives.
         caption: one line that says what to look at, with the live numbers in it.
         numbers: a small table, label → text.
         formula: the equation with the live numbers in it; `N_p` and `x^(h,w)` are typeset in the browser.
@@ -40,11 +42,15 @@ class Picture:
             as a trait of the state (p, brush, …) must have its value: sliders move them in the browser, at once.
     """
 
-    figure: Figure
+    figure: Figure | tuple[Figure, ...]
     caption: str
     numbers: Mapping[str, str] = field(default_factory=dict)
     formula: str = ""
     canvas: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        return self.figure if isinstance(self.figure, tuple) else (self.figure,)
 
 
 def whole(label: str, default: int, low: int, high: int) -> traitlets.Int:
@@ -95,7 +101,7 @@ class View(anywidget.AnyWidget):
 
     _esm = HERE / "view.js"
     _css = HERE / "explorers.css"
-    png = traitlets.Bytes().tag(sync=True)
+    pngs = traitlets.List(help="one for each figure").tag(sync=True)
     caption = traitlets.Unicode().tag(sync=True)
     formula = traitlets.Unicode().tag(sync=True)
     numbers = traitlets.List().tag(sync=True)
@@ -165,7 +171,8 @@ class Explorer:
         text = [*wrap(picture.caption, 120), picture.formula]
         for label, number in picture.numbers.items():
             text += wrap(f"{label}: {number}", 120, subsequent_indent="    ")
-        width, height = picture.figure.get_size_inches()
+        sizes = [figure.get_size_inches() for figure in picture.figures]
+        width, height = sizes[0][0], sum(height for _, height in sizes)
         left = height if picture.canvas else 0
         below = 0.2 * (len(text) + 1)
         static = Figure(figsize=(left + width, below + height))
@@ -176,7 +183,7 @@ class Explorer:
                 {**self._tied(), **picture.canvas},
             )
         ax = static.add_axes(np.divide([left, below, width, height], inches))
-        ax.imshow(imread(BytesIO(render_png(picture.figure, 2 * DPI))))
+        ax.imshow(np.concatenate([imread(BytesIO(render_png(figure, 2 * DPI))) for figure in picture.figures]))
         ax.axis("off")
         top = (below - 0.1) / (below + height)
         static.text(0.01, top, "\n".join(text), va="top", fontsize=9, linespacing=1.4, parse_math=False)
@@ -193,7 +200,7 @@ class Explorer:
     def _shown(self) -> Shown:
         picture = self.picture()
         view = {
-            "png": render_png(picture.figure, DPI),
+            "pngs": [_drawn(figure) for figure in picture.figures],
             "caption": picture.caption,
             "formula": picture.formula,
             "numbers": list(picture.numbers.items()),
@@ -259,6 +266,15 @@ def _set(widget: ipywidgets.Widget, traits: Mapping[str, object]) -> None:
     with widget.hold_sync(), widget.hold_trait_notifications():
         for name, value in traits.items():
             setattr(widget, name, value)
+
+
+_DRAWN = WeakKeyDictionary()
+
+
+def _drawn(figure: Figure) -> bytes:
+    if figure not in _DRAWN:
+        _DRAWN[figure] = render_png(figure, DPI)
+    return _DRAWN[figure]
 
 
 def render_png(figure: Figure, dpi: float) -> bytes:

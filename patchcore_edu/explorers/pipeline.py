@@ -13,12 +13,13 @@ import numpy as np
 import torch
 import traitlets
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from scipy.ndimage import binary_dilation
 from torch.nn.functional import interpolate
 
-from patchcore_edu import colours
+from patchcore_edu import colours, figures
 from patchcore_edu.conventions import CONVENTIONS
 from patchcore_edu.datasets import PhotoTextures
 from patchcore_edu.explorers.base import Explorer, Picture, choice, steps, whole
@@ -32,7 +33,8 @@ RATIOS = {"0.1 %": 0.001, "0.25 %": 0.0025, "0.5 %": 0.005, "1 %": 0.01, "2 %": 
 SHOWN = (0, 1, 16, 24, 28, 32)
 """Of the test photographs: two good ones, a scratch, two blobs and a smear."""
 FILE = "patchcore_settings.csv"
-PIXELS, GAP = 150, 5
+PIXELS, STEP, TITLE = 145, 150, 20
+"""A picture's side, from one to the next, and the height of a title, in pixels of the page."""
 SETTINGS = ("category", "conventions", "levels", "p", "s", "ratio", "b")
 RESULTS = {
     "image_auroc": "image AUROC",
@@ -83,6 +85,7 @@ class Result:
 def render(state: State) -> Picture:
     """Quality, size and time of this setting, and its maps, beside those of the last one."""
     now, last = _result(**settings(state)), _if_valid(state.last)
+    shown = [settings(state)] + ([state.last] if last else [])
     changed = [name for name in SETTINGS if state.last and state.last[name] != getattr(state, name)]
     change = ", ".join(f"{name} {_text(state.last[name])} → {_text(getattr(state, name))}" for name in changed)
     if last is None:
@@ -99,7 +102,7 @@ def render(state: State) -> Picture:
         return form.format(getattr(now, name)) + was
 
     return Picture(
-        figure=_figure(state.category, now, last),
+        figure=(_photographs(state.category), *(_maps(**setting) for setting in shown)),
         caption=caption,
         numbers={
             "image AUROC": against("{:.3f}", "image_auroc"),
@@ -173,48 +176,44 @@ def _defects(category: str) -> tuple[np.ndarray, np.ndarray]:
     return inside.numpy(), region_share(masks).flatten()[inside].numpy()
 
 
-def _figure(category: str, now: Result, last: Result | None) -> Figure:
-    # One image in one set of axes: each further one costs as much time as all the maps.
-    rows = {"this setting": now} | ({"last setting": last} if last else {})
-    figure = Figure(figsize=(11, 1.7 * (1 + len(rows))))
-    ax = figure.add_axes((0.025, 0, 0.9, 1))
-    ax.imshow(np.concatenate([_photographs(category), *map(_coloured, rows.values())]))
-    ax.set_axis_off()
-    dark = {"facecolor": "black", "edgecolor": "none", "alpha": 0.6, "pad": 1.5}
-    for row, (name, result) in enumerate(rows.items(), 1):
-        top = row * (PIXELS + GAP)
-        ax.text(-6, top + PIXELS / 2, name, rotation=90, ha="right", va="center", fontsize=10)
-        scale = f"black: 0\nyellow: {result.high:.1f}"
-        ax.text(len(SHOWN) * (PIXELS + GAP), top + PIXELS / 2, scale, va="center", fontsize=9)
-        for i, score in enumerate(result.scores):
-            at = i * (PIXELS + GAP) + 5, top + 5
-            ax.text(*at, f"s = {score:.1f}", color="white", fontsize=10, va="top", bbox=dark)
-    return figure
-
-
-def _coloured(result: Result) -> np.ndarray:
-    """The six maps on one scale. Another setting has its own: its distances are of other vectors."""
-    return _side_by_side(colormaps[colours.MAP](result.maps / result.high)[..., :3])
-
-
-def _side_by_side(pictures: np.ndarray) -> np.ndarray:
-    """(6, h, w, 3) → (h + gap, 6 · (w + gap), 3), with white gaps."""
-    return np.concatenate(np.pad(pictures, [(0, 0), (0, GAP), (0, GAP), (0, 0)], constant_values=1), 1)
-
-
-def _small(pictures: torch.Tensor) -> torch.Tensor:
-    """(n, c, H, W) as large as the page shows them: what is smaller is drawn faster."""
-    return interpolate(pictures, PIXELS, mode="bilinear", antialias=True)
-
-
 @lru_cache(maxsize=3)
-def _photographs(category: str) -> np.ndarray:
+def _photographs(category: str) -> Figure:
     """The six photographs, with the edges of their defects drawn in."""
     tests = photographs(category, "test")
     pictures = _small(tests.images[list(SHOWN)]).permute(0, 2, 3, 1).numpy().copy()
     masks = _small(torch.stack([tests.dataset[i].mask for i in SHOWN])[None].float())[0].numpy() > 0.5
     pictures[binary_dilation(masks, np.ones((1, 3, 3))) & ~masks] = to_rgb(colours.ANOMALY)
-    return _side_by_side(pictures)
+    return _strip(pictures, "")[0]
+
+
+@lru_cache(maxsize=64)
+def _maps(**setting) -> Figure:
+    """The six maps of a setting on one scale. Another setting has its own: its distances are of other vectors."""
+    result = _result(**setting)
+    name = ", ".join(f"{name} {_text(value)}" for name, value in setting.items() if name != "category")
+    figure, ax = _strip(colormaps[colours.MAP](result.maps / result.high)[..., :3], name)
+    dark = {"facecolor": "black", "edgecolor": "none", "alpha": 0.6, "pad": 1.5}
+    for i, score in enumerate(result.scores):
+        ax.text(i * STEP + 5, TITLE + 5, f"s = {score:.1f}", color="white", fontsize=10, va="top", bbox=dark)
+    scale = f"black: 0\nyellow: {result.high:.1f}"
+    ax.text(len(SHOWN) * STEP, TITLE + PIXELS / 2, scale, va="center", fontsize=9)
+    return figure
+
+
+def _strip(pictures: np.ndarray, title: str) -> tuple[Figure, Axes]:
+    """Six pictures (6, h, w, 3) beside one another, in one image on a sheet of one unit a pixel."""
+    top = TITLE if title else 0
+    figure = Figure(figsize=(11, (PIXELS + top + 5) / 90))
+    ax = figures.sheet(figure, (0, 0, 1, 1), 990, PIXELS + top + 5)
+    row = np.concatenate(np.pad(pictures, [(0, 0), (0, 0), (0, STEP - PIXELS), (0, 0)], constant_values=1), 1)
+    ax.imshow((255 * row).astype(np.uint8), extent=(0, row.shape[1], top + PIXELS, top), interpolation="nearest")
+    ax.text(0, 14, title, fontsize=10)
+    return figure, ax
+
+
+def _small(pictures: torch.Tensor) -> torch.Tensor:
+    """(n, c, H, W) as large as the page shows them: what is smaller is drawn faster."""
+    return interpolate(pictures, PIXELS, mode="bilinear", antialias=True)
 
 
 class Pipeline(Explorer):

@@ -20,19 +20,23 @@ function element(tag, name, attributes = {}) {
 function render({ model, el }) {
   const caption = element("p", "patchcore-caption", { role: "status", "aria-live": "polite" });
   const formula = element("p", "patchcore-formula");
-  const image = element("img", "patchcore-figure");
+  const figures = element("div", "patchcore-figures");
   const table = element("table", "patchcore-numbers");
   el.classList.add("patchcore-view");
-  el.append(caption, formula, image, table);
-  let png = null;
+  el.append(caption, formula, figures, table);
+  let shown = [];
   const update = () => {
-    if (model.get("png") !== png) {
-      png = model.get("png");
+    const pngs = model.get("pngs");
+    while (figures.childElementCount > pngs.length) figures.lastElementChild.remove();
+    for (const [i, png] of pngs.entries()) {
+      const image = figures.children[i] ?? figures.appendChild(element("img", "patchcore-figure"));
+      image.alt = i === 0 ? model.get("caption") : "";
+      if (png === shown[i]) continue;
       const url = URL.createObjectURL(new Blob([png], { type: "image/png" }));
       image.onload = image.onerror = () => URL.revokeObjectURL(url);
       image.src = url;
     }
-    image.alt = model.get("caption");
+    shown = pngs;
     caption.replaceChildren(...typeset(model.get("caption")));
     formula.replaceChildren(...typeset(model.get("formula")));
     table.replaceChildren(

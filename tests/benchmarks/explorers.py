@@ -64,8 +64,8 @@ WATCH = """() => {
     if (watched) return;
     const start = (event) => (window.started ??= event.timeStamp);
     for (const kind of ["keydown", "pointermove"]) document.addEventListener(kind, start, true);
-    const stop = () => {
-        if (window.started === null) return;
+    const stop = (view) => {
+        if (window.started === null || [...view.querySelectorAll("img")].some((image) => !image.complete)) return;
         const from = window.started;
         window.started = null;
         // A frame is on the screen when its callbacks and its painting are over: then messages are delivered again.
@@ -73,10 +73,12 @@ WATCH = """() => {
         port1.onmessage = () => window.latencies.push(performance.now() - from);
         requestAnimationFrame(() => port2.postMessage(null));
     };
-    document.addEventListener("load", (event) => event.target.matches(".patchcore-figure") && stop(), true);
+    document.addEventListener("load", (event) => {
+        if (event.target.matches(".patchcore-figure")) stop(event.target.closest(".patchcore-view"));
+    }, true);
     new MutationObserver((changes) => {
         const caption = changes.map((change) => change.target).find((at) => at.matches?.(".patchcore-caption"));
-        if (caption?.parentElement.querySelector(".patchcore-figure").complete) stop();
+        if (caption) stop(caption.parentElement);
     }).observe(document.body, { childList: true, subtree: true });
 }"""
 # As long as the kernel sleeps, what changes on the canvas is the browser's own work.

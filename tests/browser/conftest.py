@@ -208,19 +208,19 @@ def lab(browser, jupyter_server):
 class OpenExplorer:
     """An explorer as its user sees it: move its controls, point at its canvas, read what it says."""
 
-    PIXELS = """(image) => {
+    PIXELS = """(images) => images.map((image) => {
         const canvas = document.createElement("canvas");
         [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
         const context = canvas.getContext("2d");
         context.drawImage(image, 0, 0);
         return Array.from(context.getImageData(0, 0, canvas.width, canvas.height).data).reduce((a, b) => a + b, 0);
-    }"""
+    }).join()"""
     FRESH = """
 import io
 from matplotlib.image import imread
 from patchcore_edu.explorers.base import DPI, render_png
-pixels = imread(io.BytesIO(render_png(explorer.picture().figure, DPI)))
-print((pixels * 255).round().astype(int).sum())
+pixels = [imread(io.BytesIO(render_png(figure, DPI))) for figure in explorer.picture().figures]
+print(*[(image * 255).round().astype(int).sum() for image in pixels], sep=",")
 """
 
     def __init__(self, notebook: Notebook):
@@ -230,7 +230,7 @@ print((pixels * 255).round().astype(int).sum())
         self.figure = self.page.locator(".patchcore-figure")
         self.canvas = self.page.locator(".patchcore-canvas canvas")
         # The first explorer of a kernel computes φ of all crops; some fit a model as well.
-        self.figure.wait_for(timeout=300_000)
+        self.figure.first.wait_for(timeout=300_000)
 
     def slider(self, label: str):
         """The handle of a slider: press arrow keys on it."""
@@ -258,9 +258,9 @@ print((pixels * 255).round().astype(int).sum())
 
     def assert_right(self) -> None:
         """The browser shows, pixel by pixel in sum, what `render` makes of the kernel's state now; without errors."""
-        wanted = int(self.notebook.run_code(self.FRESH))
+        wanted = self.notebook.run_code(self.FRESH)
         deadline = time.monotonic() + 20
-        while self.figure.evaluate(self.PIXELS) != wanted:
+        while self.figure.evaluate_all(self.PIXELS) != wanted:
             assert time.monotonic() < deadline, "the picture in the browser is not that of the state"
             time.sleep(0.1)
         self.notebook.assert_no_errors()
