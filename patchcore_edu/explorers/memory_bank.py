@@ -18,6 +18,7 @@ from patchcore_edu.explorers.canvas import png
 from patchcore_edu.explorers.photographs import backbone, photographs
 from patchcore_edu.memory_bank import MemoryBank as Bank
 from patchcore_edu.memory_bank import memory_bank
+from patchcore_edu.neighbourhood import radius
 from patchcore_edu.patch_set import patch_set
 
 SIDE = 49
@@ -53,13 +54,14 @@ def render(state: State) -> Picture:
     n, d = bank.vectors.shape
     aim = (np.array([state.w, state.h]) + 0.5) * PIXELS / SIDE
     row = int(np.square(plane.place - aim).sum(1).argmin())
-    size = 4 * n * d
+    size, r = 4 * n * d, radius(state.p)
     return Picture(
         figure=_figure(state, bank, row),
         caption=f"{state.n} photographs give N = {n:,} rows of d = {d} numbers, {_bytes(size)}. "
         f"The member pointed at was seen in photograph {int(bank.image[row])}; its other members are black.",
         formula=f"N = n · h′ · w′ = {state.n} · {height} · {width} = {n:,},  N · d · 4 bytes = {_bytes(size)}",
         numbers={
+            "a row averages": f"{(2 * r + 1) ** 2} cells of each level, ⌊{state.p}/2⌋ = {r} each way",
             "member": _origin(bank, row),
             "most like it in another photograph": _lookalike(bank, row),
             "dot": "violet to yellow: photograph 0 to " + str(state.n - 1),
