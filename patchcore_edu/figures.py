@@ -71,8 +71,8 @@ def sheet(figure: Figure, rect: tuple[float, float, float, float], width: float,
 
     Each further set of axes would take as long to make and to draw as eight lines of text.
 
-    >>> sheet(Figure(), (0, 0, 1, 1), 680, 440).get_ylim()
-    (440.0, 0.0)
+    >>> [float(y) for y in sheet(Figure(), (0, 0, 1, 1), 680, 440).get_ylim()]
+    [440.0, 0.0]
     """
     ax = figure.add_axes(rect, xlim=(0, width), ylim=(height, 0))
     ax.set_axis_off()
