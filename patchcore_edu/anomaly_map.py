@@ -56,7 +56,7 @@ def anomaly_map(
     one_of("upsampling", upsampling, UPSAMPLINGS)
     # Both steps are linear, and act on columns and on rows alone: so two matrices do them, and many times as fast.
     down, across = (
-        _spread(cells, pixels, sigma, upsampling, edge).to(distance.dtype)
+        _spread(cells, pixels, sigma, upsampling, edge).to(distance)
         for cells, pixels in zip(distance.shape[1:], size, strict=True)
     )
     return down @ distance @ across.T

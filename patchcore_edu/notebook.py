@@ -3,18 +3,27 @@
 from collections.abc import Callable
 from inspect import getsource
 
-from IPython.display import Code
+from IPython.display import HTML, Code
 
 
-def show_source(function: Callable, docstring: bool = True) -> Code:
-    """The source of a function as it stands in the package, highlighted; with docstring=False only its code.
+def show_source(function: Callable) -> Code:
+    """The source of a function as it stands in the package, highlighted.
 
     >>> from patchcore_edu import definitions
-    >>> show_source(definitions.feature_vector, docstring=False).data
-    'def feature_vector(phi_j, h, w):\\n    return [channel[h][w] for channel in phi_j]\\n'
+    >>> show_source(definitions.feature_vector).data.splitlines()[0]
+    'def feature_vector(phi_j, h, w):'
     """
-    source = getsource(function)
-    if not docstring and function.__doc__:
-        head, _, rest = source.partition('"""')
-        source = head.rstrip() + rest.partition('"""')[2]
-    return Code(source, language="python")
+    return Code(getsource(function), language="python")
+
+
+def fold_source(function: Callable) -> HTML:
+    """The code of a function without its docstring, folded: it answers an exercise that comes later.
+
+    >>> from patchcore_edu import neighbourhood
+    >>> fold_source(neighbourhood).data[:51]
+    '<details><summary>Source of <code>neighbourhood</code>'
+    """
+    head, _, rest = getsource(function).partition('"""')
+    code = Code(head.rstrip() + rest.partition('"""')[2], language="python")._repr_html_()
+    name = f"<code>{function.__name__}</code>"
+    return HTML(f"<details><summary>Source of {name}, to compare with your own after the exercises</summary>{code}</details>")
