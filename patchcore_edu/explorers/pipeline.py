@@ -134,21 +134,24 @@ def _result(category: str, **setting) -> Result:
     good, tests = photographs(category, "train"), photographs(category, "test")
     model.fit_patches(model.patches_of({j: good.phi[j][:PHOTOGRAPHS] for j in model.levels}))
     start = perf_counter()
-    prediction = model.predict_patches(model.patches_of(tests.phi), SIZE)
+    # In halves: the memory of the first is used again for the second, which is up to a third faster.
+    halves = ({j: tests.phi[j][half] for j in model.levels} for half in (slice(20), slice(20, None)))
+    parts = [model.predict_patches(model.patches_of(phi), SIZE) for phi in halves]
     ms = 1000 * (perf_counter() - start) / len(tests.images)
-    pixel_auroc, pro = on_pixels(prediction.anomaly_map, category)
+    maps, scores = torch.cat([part.anomaly_map for part in parts]), torch.cat([part.score for part in parts])
+    pixel_auroc, pro = on_pixels(maps, category)
     shown = list(SHOWN)
     return Result(
-        image_auroc=auroc(prediction.score, [sample.anomalous for sample in tests.dataset]),
+        image_auroc=auroc(scores, [sample.anomalous for sample in tests.dataset]),
         pixel_auroc=pixel_auroc,
         pro=pro,
         N=model.rows_before,
         rows=len(model.bank),
         mib=model.bank.vectors.numel() * 4 / 2**20,
         ms=ms,
-        maps=_small(prediction.anomaly_map[None, shown])[0].numpy(),
-        scores=prediction.score[shown].numpy(),
-        high=float(prediction.anomaly_map[shown].max()),
+        maps=_small(maps[None, shown])[0].numpy(),
+        scores=scores[shown].numpy(),
+        high=float(maps[shown].max()),
     )
 
 
