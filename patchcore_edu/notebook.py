@@ -20,10 +20,12 @@ def fold_source(function: Callable) -> HTML:
     """The code of a function without its docstring, folded: it answers an exercise that comes later.
 
     >>> from patchcore_edu import neighbourhood
-    >>> fold_source(neighbourhood).data[:51]
-    '<details><summary>Source of <code>neighbourhood</code>'
+    >>> fold_source(neighbourhood).data[:47]
+    '<details><summary>Source of <code>neighbourhood'
     """
     head, _, rest = getsource(function).partition('"""')
     code = Code(head.rstrip() + rest.partition('"""')[2], language="python")._repr_html_()
     name = f"<code>{function.__name__}</code>"
-    return HTML(f"<details><summary>Source of {name}, to compare with your own after the exercises</summary>{code}</details>")
+    return HTML(
+        f"<details><summary>Source of {name}, to compare with your own after the exercises</summary>{code}</details>"
+    )
