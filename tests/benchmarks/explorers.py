@@ -83,7 +83,7 @@ WATCH = """() => {
         if (caption) stop(caption.parentElement);
     }).observe(document.body, { childList: true, subtree: true });
 }"""
-# As long as the kernel sleeps, what changes on the canvas is the browser's own work.
+# The kernel takes a second for each picture: what changes on the canvas is the browser's own work.
 FRAMES = """async (canvas) => {
     const before = canvas.toDataURL();
     canvas.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowDown", bubbles: true}));
@@ -172,7 +172,7 @@ def test_from_brush_to_map(open_explorer):
 
 def test_the_canvas_draws_within_one_frame(open_explorer):
     shown = open_explorer("Neighbourhood", "h=5, w=5")
-    shown.notebook.client.execute("import time; time.sleep(4)")
+    shown.slow_down(seconds=1)
     frames = [shown.canvas.evaluate(FRAMES) for _ in range(10)]
     print(f"\n  Neighbourhood, key to N_p on the canvas: at most {max(frames)} frames", end="")
     assert max(frames) <= 1

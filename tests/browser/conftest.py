@@ -223,6 +223,14 @@ pixels = [imread(io.BytesIO(render_png(figure, DPI))) for figure in explorer.pic
 print(*[(image * 255).round().astype(int).sum() for image in pixels], sep=",")
 """
 
+    SLOW = """
+import time
+def slow(state, render=explorer.render):
+    time.sleep({seconds})
+    return render(state)
+explorer.__class__ = type("Slow", (type(explorer),), {{"render": staticmethod(slow)}})
+"""
+
     def __init__(self, notebook: Notebook):
         self.notebook, self.page = notebook, notebook.page
         self.caption = self.page.locator(".patchcore-caption")
@@ -255,6 +263,10 @@ print(*[(image * 255).round().astype(int).sum() for image in pixels], sep=",")
         deadline = time.monotonic() + 20
         while (now := self.notebook.run_code(code)) != printed:
             assert time.monotonic() < deadline, f"the kernel says {now}, not {printed}"
+
+    def slow_down(self, seconds: int) -> None:
+        """From now on each new picture takes so long: a sleeping cell stops nothing where widgets have a thread."""
+        self.notebook.run_code(self.SLOW.format(seconds=seconds))
 
     def assert_right(self) -> None:
         """The browser shows, pixel by pixel in sum, what `render` makes of the kernel's state now; without errors."""

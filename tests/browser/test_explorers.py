@@ -37,9 +37,9 @@ def test_neighbourhood(open_explorer):
 
 def test_the_canvas_draws_the_cell_before_the_kernel_answers(open_explorer):
     shown = open_explorer("Neighbourhood", "h=5, w=5")
+    shown.slow_down(seconds=2)
     shown.canvas.focus()
     for key, old, new in (("ArrowDown", "N3(5, 5)", "N3(6, 5)"), ("ArrowRight", "N3(6, 5)", "N3(6, 6)")):
-        shown.notebook.client.execute("import time; time.sleep(2)")
         before = shown.canvas.evaluate("(canvas) => canvas.toDataURL()")
         shown.page.keyboard.press(key)
         shown.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
