@@ -23,8 +23,9 @@ table {{ border-collapse: collapse }} td, th {{ border: 1px solid #ccc; padding:
 img {{ max-width: 100% }}</style></head><body>{body}</body></html>
 """
 
-# Long lines of code scroll inside their cell; sources that a cell shows are set as code.
+# Long lines of code scroll inside their cell; sources that a cell shows are set as code; folded answers stand apart.
 STYLE = """<style>.jp-InputArea-editor { overflow-x: auto !important }
+.jp-RenderedMarkdown details { margin-bottom: 1em }
 .jp-OutputArea-output .highlight pre { font: 13px/1.4 monospace; white-space: pre; overflow-x: auto }</style></head>"""
 
 

@@ -180,9 +180,9 @@ def _table(ax: Axes, weights: dict[str, torch.Tensor], state: State) -> None:
             off = np.isnan(weight)
             counts = padding[i, a, b] if off else weight > 0
             colour.append((colours.NEIGHBOURHOOD, 0.3 if off else 1) if counts else "lightgrey" if off else "white")
-        text = "channels " + ", ".join(str(first + i) for i in range(SHOWN))
+        text = f"channels {first} to {first + SHOWN - 1}"
         if of_phi.any():
-            text += f"; each orange cell weighs 1/{1 / of_phi.max():.0f}"
+            text += f"; orange cells weigh 1/{1 / of_phi.max():.0f}"
         ax.text(TABLE, row + TOP + HEIGHT + 0.12, text, fontsize=9)
     _boxes(ax, np.array(corners), (side, HEIGHT / p), facecolors=colour, edgecolors="grey", linewidths=0.6)
 
