@@ -114,7 +114,9 @@ def _weights(name: str, p: int, dim: int, h: int, w: int, k: int) -> torch.Tenso
     """(c, h*, w*): how much each number of φ adds to number k at (h, w). f_agg is linear, so this is its gradient."""
     phi = torch.zeros(1, CHANNELS, *SHAPE, requires_grad=True)
     vector = _at(aggregate(phi, p, **VARIANTS[name][1], dim=dim)[0], h, w)
-    return torch.zeros(phi.shape[1:]) if vector is None else torch.autograd.grad(vector[k], phi)[0][0]
+    if vector is None:
+        return torch.zeros(phi.shape[1:])
+    return torch.autograd.grad(vector[k], phi)[0][0].clone()  # of all the memory that the gradient holds, only its own
 
 
 def _at(aggregated: torch.Tensor, h: int, w: int) -> torch.Tensor | None:
@@ -124,7 +126,7 @@ def _at(aggregated: torch.Tensor, h: int, w: int) -> torch.Tensor | None:
     return aggregated[:, h - lost, w - lost] if kept else None
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _aggregated(name: str, p: int, dim: int, split: str, photograph: int | None = None) -> torch.Tensor:
     which = slice(GOOD) if photograph is None else [photograph]
     return aggregate(photographs("brick", split).phi[LEVEL][which], p, **VARIANTS[name][1], dim=dim)
