@@ -38,7 +38,7 @@ def test_feature_map_agrees_with_the_package(level, h, w, c):
     unusual = (vector - phi_j.mean((1, 2))) / phi_j.std((1, 2))
     strongest = int(unusual.abs().argmax())
     text = f"channel {strongest}: {float(unusual[strongest]):+.1f} sd".replace("-", "−")
-    assert picture.numbers["react most here"].startswith(text)
+    assert picture.numbers["most unusual here"].startswith(text)
 
 
 @pytest.mark.parametrize("level, h, w", [(1, 30, 4), (2, 12, 9), (2, 0, 27), (3, 6, 6), (4, 3, 3)])

@@ -65,7 +65,7 @@ function render({ model, el }) {
     const cell = { width: size / model.get("columns"), height: height / model.get("rows") };
     if (model.get("paint")) drawBrush(scale, cell);
     else drawCells(size, height, cell);
-    for (const box of model.get("boxes")) drawBox(box, scale);
+    for (const box of model.get("boxes")) drawBox(box, scale, height);
   }
 
   function drawCells(size, height, cell) {
@@ -124,7 +124,7 @@ function render({ model, el }) {
     context.stroke();
   }
 
-  function drawBox(box, scale) {
+  function drawBox(box, scale, bottom) {
     const { x, y, width, height, colour, label } = box;
     const points = box.points ?? [[x, y], [x + width, y], [x + width, y + height], [x, y + height]];
     context.strokeStyle = colour;
@@ -136,7 +136,7 @@ function render({ model, el }) {
     if (!label) return;
     context.font = "600 13px sans-serif";
     const left = Math.max(0, Math.min(...points.map(([a]) => a * scale), model.get("size") - context.measureText(label).width - 6));
-    const top = Math.max(0, Math.min(...points.map(([, b]) => b * scale)) - 18);
+    const top = Math.min(bottom - 17, Math.max(...points.map(([, b]) => b * scale)) + 2);
     context.fillStyle = "rgba(255, 255, 255, 0.85)";
     context.fillRect(left, top, context.measureText(label).width + 6, 17);
     context.fillStyle = "black";
@@ -248,7 +248,7 @@ function render({ model, el }) {
 
   function describe() {
     const paint = model.get("paint");
-    const where = `row h = ${model.get("h")}, column w = ${model.get("w")}`;
+    const where = model.get("place").replace("{h}", model.get("h")).replace("{w}", model.get("w"));
     const how = paint
       ? "Paint with the mouse; or move with the arrow keys, and press Space for a stroke."
       : "Point with the mouse, or use the arrow keys.";

@@ -30,11 +30,12 @@ class Canvas(anywidget.AnyWidget):
 
     image = traitlets.Bytes(help="PNG, see `png`").tag(sync=True)
     alt = traitlets.Unicode(help="what the image shows, in words").tag(sync=True)
-    size = traitlets.Int(392, help="width on the page, in CSS pixels").tag(sync=True)
+    size = traitlets.Int(336, help="width on the page, in CSS pixels").tag(sync=True)
     rows = traitlets.Int(28).tag(sync=True)
     columns = traitlets.Int(28).tag(sync=True)
     h = traitlets.Int(0, help="row of the cell").tag(sync=True)
     w = traitlets.Int(0, help="column of the cell").tag(sync=True)
+    place = traitlets.Unicode("row h = {h}, column w = {w}", help="how the cell is called below").tag(sync=True)
     p = traitlets.Int(1, help="N_p is drawn around the cell").tag(sync=True)
     border = traitlets.Unicode("clip", help="with 'valid', an N_p that leaves the map is dashed").tag(sync=True)
     boxes = traitlets.List(
@@ -82,7 +83,15 @@ def draw(ax: Axes, traits: Mapping[str, object]) -> Axes:
         ax.fill(x - 0.5, y - 0.5, fill=False, edgecolor=box["colour"], lw=2)
         if label := box.get("label"):
             white = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1}
-            ax.text(x.min(), y.min() - 2, label, color=box["colour"], va="bottom", clip_on=True, bbox=white)
+            ax.text(
+                x.min(),
+                min(y.max() + 2, image.shape[0] - 12),
+                label,
+                color=box["colour"],
+                va="top",
+                clip_on=True,
+                bbox=white,
+            )
     return ax
 
 

@@ -74,6 +74,10 @@ def render(state: State) -> Picture:
         numbers={
             "l": f"{size} of N = {n:,} ({size / n:.1%})",
             "M": f"the patches of {PHOTOGRAPHS} of the 32 good photographs, so that every slider answers at once",
+            "mean distance to M_C": ", ".join(
+                f"{cover.distance[step].mean():.1f} ({name})" for name, cover in covers.items()
+            )
+            + ": greedy lowers the worst distance, not the mean",
             "k-means++": "the seeding of k-means, always from seed 0; the start moves the other two",
             "last row chosen by greedy": _origin(bank, int(covers["greedy"].chosen[size - 1])),
             "worst covered by greedy": _origin(bank, int(covers["greedy"].distance[step].argmax())),

@@ -64,7 +64,8 @@ def render(state: State) -> Picture:
             "the cell, pixels": f"rows {h * step} to {(h + 1) * step - 1}, columns {w * step} to {(w + 1) * step - 1}",
             "what it sees": f"rows {rows[0]} to {rows[1] - 1}, columns {columns[0]} to {columns[1] - 1}"
             + (", and padding past the border" if (rows[1] - rows[0]) * (columns[1] - columns[0]) < side**2 else ""),
-            "react most here": ", ".join(f"channel {m}: {_number(unusual[m], '+')} sd" for m in most),
+            "most unusual here": ", ".join(f"channel {m}: {_number(unusual[m], '+')} sd" for m in most)
+            + " from its mean on this photograph",
         },
         canvas={
             "image": _photograph(state.photograph),

@@ -68,6 +68,7 @@ def render(state: State) -> Picture:
         },
         canvas={
             "image": _dots(plane, int(bank.image[row])),
+            "place": "The pointer picks the nearest dot",
             "alt": f"The {n:,} members of the bank on the plane of their two principal directions.",
             "rows": SIDE,
             "columns": SIDE,

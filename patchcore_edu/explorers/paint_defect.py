@@ -47,11 +47,11 @@ def render(state: State) -> Picture:
     return Picture(
         figure=_figure(anomaly, s, normal, high),
         caption=f"{what}: s = {s:.1f} is {verdict} {normal:.1f}, the highest score of {GOOD} good photographs.",
-        formula=f"s = w · s* = {s / s_star.item():.3f} · {s_star.item():.1f} = {s:.1f}",
+        formula=f"s = w · s* = {s / s_star.item():.4f} · {s_star.item():.2f} = {s:.2f}",
         numbers={
             "score s": f"{s:.2f}",
             f"highest s of {GOOD} good photographs": f"{normal:.2f}",
-            "brightest pixel of the map": f"{anomaly.max():.1f} at row {row}, column {column}",
+            "brightest pixel of the smoothed map": f"{anomaly.max():.1f} at row {row}, column {column}",
             "strokes": str(len(strokes)),
         },
         canvas={

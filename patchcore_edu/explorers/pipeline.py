@@ -198,7 +198,7 @@ def _maps(**setting) -> Figure:
     dark = {"facecolor": "black", "edgecolor": "none", "alpha": 0.6, "pad": 1.5}
     for i, score in enumerate(result.scores):
         ax.text(i * STEP + 5, TITLE + 5, f"s = {score:.1f}", color="white", fontsize=10, va="top", bbox=dark)
-    scale = f"black: 0\nyellow: {result.high:.1f}"
+    scale = f"a distance\nblack: 0\nyellow: {result.high:.1f}"
     ax.text(len(SHOWN) * STEP, TITLE + PIXELS / 2, scale, va="center", fontsize=9)
     return figure
 

@@ -159,7 +159,7 @@ def test_from_brush_to_map(open_explorer):
     box, mouse = shown.canvas.bounding_box(), shown.page.mouse
 
     def move(step: int) -> None:
-        mouse.move(box["x"] + 30 + 8 * step, box["y"] + 100 + 5 * step)
+        mouse.move(box["x"] + 30 + 7 * step, box["y"] + 100 + 4 * step)
 
     move(0)
     mouse.down()
