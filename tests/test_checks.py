@@ -4,6 +4,7 @@ import json
 import os
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,6 +45,12 @@ def test_accepts_the_solution(exercise):
 def test_accepts_the_package_itself(name):
     verdict = getattr(check, name)(getattr(patchcore_edu, name))
     assert verdict.passed, verdict
+
+
+@each_exercise
+def test_its_notebook_asks_for_it(exercise):
+    notebook = Path(__file__).parent.parent / "notebooks" / f"{exercise.notebook}.ipynb"
+    assert f"check.{exercise.name}(my_" in notebook.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("exercise, name, wrong", MISTAKES)
@@ -100,7 +107,6 @@ def score_in_float64(patches, vectors, b):
         ("memory_bank", lambda patches: torch.stack([v for image in patches for row in image for v in row])),
         ("greedy_coreset", greedy),
         ("nearest_neighbours", lambda q, v: (torch.cdist(q, v).amin(1), torch.cdist(q, v).argmin(1).int())),
-        ("max_patch_score", lambda distance: [distance.max().item(), int(distance.argmax())]),
         ("image_score", score_in_float64),
         *(
             ("anomaly_map", lambda d, size, s, e=edge: patchcore_edu.anomaly_map(d[None], size, s, edge=e)[0])
@@ -280,7 +286,7 @@ def test_html_says_the_same_and_runs_nothing():
 
 def test_progress_notes_what_was_solved_and_when(progress_file):
     check.memory_bank(lambda patches: patches)
-    assert str(check.progress()).startswith("0 of 16 exercises solved\n○ 01_feature_map")
+    assert str(check.progress()).startswith("0 of 15 exercises solved\n○ 01_feature_map")
     check.memory_bank(patchcore_edu.memory_bank)
     first = json.loads(progress_file.read_text("utf-8"))
     assert list(first) == ["memory_bank"] and re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d", first["memory_bank"])
@@ -300,7 +306,7 @@ def test_progress_keeps_the_first_time_through_later_tries(progress_file):
 @pytest.mark.parametrize("damaged", [b"", b"{", b"[1]", b"\xff\xfe", b'{"auroc": 3}', b"null"])
 def test_a_damaged_progress_file_is_replaced(progress_file, damaged):
     progress_file.write_bytes(damaged)
-    assert str(check.progress()).startswith("0 of 16")
+    assert str(check.progress()).startswith("0 of 15")
     assert check.memory_bank(patchcore_edu.memory_bank).passed
     assert list(json.loads(progress_file.read_text("utf-8"))) == ["memory_bank"]
 

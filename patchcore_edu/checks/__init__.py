@@ -16,7 +16,6 @@ memory_bank(patches) → tensor (N, d)                                   05_memo
 greedy_coreset(vectors, size, start) → list of row numbers             06_coreset
 covering_radius(vectors, chosen) → number                              06_coreset
 nearest_neighbours(queries, vectors) → distance (q,), index (q,)       07_anomaly_score
-max_patch_score(distance) → s_star, patch                              07_anomaly_score
 reweighting_factor(m_test, m_star, vectors, b) → number                07_anomaly_score
 image_score(patches, vectors, b) → number                              07_anomaly_score
 anomaly_map(distance, size, sigma) → tensor (H, W)                     08_anomaly_map
@@ -40,7 +39,6 @@ from patchcore_edu.checks.places import FEATURE_VECTOR as feature_vector
 from patchcore_edu.checks.places import NEIGHBOURHOOD as neighbourhood
 from patchcore_edu.checks.record import solved
 from patchcore_edu.checks.scores import IMAGE_SCORE as image_score
-from patchcore_edu.checks.scores import MAX_PATCH_SCORE as max_patch_score
 from patchcore_edu.checks.scores import REWEIGHTING_FACTOR as reweighting_factor
 from patchcore_edu.checks.verdict import Progress, Verdict
 from patchcore_edu.checks.whole import PATCHCORE as patchcore
@@ -55,7 +53,6 @@ EXERCISES = (
     greedy_coreset,
     covering_radius,
     nearest_neighbours,
-    max_patch_score,
     reweighting_factor,
     image_score,
     anomaly_map,

@@ -37,6 +37,10 @@ GREEDY_CORESET = Exercise(
         "twenty rows of five numbers": (generated(21, 20, 5), 9, 0),
     },
     {
+        "start ignored": (
+            "Row `start` comes first, whichever it is.",
+            lambda v, size, start: _greedy(torch.cdist(v, v), size, 0),
+        ),
         "nearest instead of farthest": (
             "The next row is the one that the chosen rows cover worst.",
             lambda v, size, start: _greedy(torch.cdist(v, v), size, start, lambda d: -d.amin(1)),
@@ -119,8 +123,9 @@ COVERING_RADIUS = Exercise(
             lambda v, chosen: torch.cdist(v, v[chosen]).amax(0).min(),
             lambda v, chosen: torch.cdist(v, v[chosen]).amax(1).min(),
         ),
-        "min instead of max": (
-            "The best covered row has distance 0: it is in M_C itself.",
+        "minimum over the wrong axis, or instead of the maximum": (
+            "A row of M_C is at distance 0 from itself. Whose minimum do you take, and what is then the worst of all?",
+            lambda v, chosen: torch.cdist(v, v[chosen]).amin(0).max(),
             lambda v, chosen: torch.cdist(v, v[chosen]).min(),
         ),
         "the row instead of its distance": (

@@ -4,58 +4,11 @@ import math
 
 import torch
 
-from patchcore_edu.anomaly_score import image_score, max_patch_score, reweighting_factor
+from patchcore_edu.anomaly_score import image_score, reweighting_factor
 from patchcore_edu.checks.answers import tensors
 from patchcore_edu.checks.cases import counted, generated, line
 from patchcore_edu.checks.exercise import Exercise
 from patchcore_edu.nearest_neighbours import nearest_neighbours
-
-MAX_PATCH_SCORE = Exercise(
-    "07_anomaly_score",
-    "max_patch_score(distance) → s_star, patch",
-    "Eq. (6), outer argmax: distance (h', w') holds each test patch's distance to its nearest member of M. s_star is "
-    "that of the patch farthest from M; patch is its number, counted row by row from 0.",
-    lambda distance: tuple(value[0] for value in max_patch_score(distance[None])),
-    {
-        "2 × 3 patches": (torch.tensor([[0.5, 1.0, 2.5], [3.0, 1.5, 2.0]]),),
-        "large distances": (1000 + 500 * generated(28, 4, 6).abs(),),
-        "one row": (torch.tensor([[4.0, 9.0, 2.0, 1.0]]),),
-    },
-    {
-        "smallest instead of largest": (
-            "One odd patch makes an image anomalous, however good the others are.",
-            lambda distance: (distance.min(), distance.argmin()),
-        ),
-        "mean instead of max": (
-            "A small defect would drown among many good patches.",
-            lambda distance: (distance.mean(), distance.argmax()),
-        ),
-        "squared distance": (
-            "s* is the distance itself.",
-            lambda distance: (distance.max() ** 2, distance.argmax()),
-        ),
-        "counted column by column": (
-            "The second patch is the one to the right of the first.",
-            lambda distance: (distance.max(), distance.T.argmax()),
-        ),
-        "counted from 1": ("The first patch has number 0.", lambda distance: (distance.max(), distance.argmax() + 1)),
-        "row and column instead of a number": (
-            "Count the patches row by row: one number says where.",
-            lambda distance: (distance.max(), divmod(int(distance.argmax()), distance.shape[1])),
-        ),
-        "a maximum for each row or column": (
-            "The image has one s*: the largest of all its patches.",
-            lambda distance: distance.max(0),
-            lambda distance: distance.max(1),
-        ),
-        "patch and s* exchanged": ("s* comes first.", lambda distance: (distance.argmax(), distance.max())),
-        "scaled to 0 … 1": (
-            "s* is a distance. If each image had its own scale, all would score alike.",
-            lambda distance: (distance.max() / distance.max(), distance.argmax()),
-        ),
-    },
-    tensors("s_star", "patch"),
-)
 
 
 def _factor(m_test, m_star, vectors, b):
@@ -101,6 +54,10 @@ WRONG_FACTORS = {
     ),
     "all of M instead of N_b": ("The sum has b terms.", lambda t, m, v, b: 1 - _share(t, m, v)),
     "1 − forgotten": ("What is subtracted from what?", lambda t, m, v, b: _share(t, m, _around(m, v, 0, b))),
+    "1 + instead of 1 −": (
+        "Eq. (7) never raises the score.",
+        lambda t, m, v, b: 1 + _share(t, m, _around(m, v, 0, b)),
+    ),
     "distances from m*": (
         "Every exponent in eq. (7) is a distance from the same patch. Which one?",
         lambda t, m, v, b: 1 - _share(m, m, _around(m, v, 0, b), numerator=torch.dist(t, m)),
