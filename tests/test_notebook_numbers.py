@@ -173,7 +173,7 @@ def test_07_anomaly_score():
     patches = model.patches_of(photographs("brick", "test").phi)
     s = {b: image_score(patches, model.bank.vectors, b) for b in (2, 9, 50)}
     assert (s[2] / s_star).min() == pytest.approx(3 / 5, abs=0.02)
-    said("07_anomaly_score", "w takes away up to two fifths", f"From {s[9][16]:.2f} to {s[50][16]:.2f}")
+    said("07_anomaly_score", "w takes away up to two fifths", f"from {s[9][16]:.2f} to {s[50][16]:.2f}")
 
 
 def test_08_anomaly_map():
