@@ -154,6 +154,7 @@ class Explorer:
                 ipywidgets.HBox(row, layout={"grid_gap": "16px", "align_items": "flex-start", "flex_flow": "row wrap"}),
             ]
         )
+        self.widget.add_class("patchcore-explorer")
 
     def picture(self) -> Picture:
         """The picture of the present state. A combination that makes no sense gives one that says why."""

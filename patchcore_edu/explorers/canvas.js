@@ -6,8 +6,6 @@ function render({ model, el }) {
   const canvas = document.createElement("canvas");
   canvas.tabIndex = 0;
   canvas.setAttribute("role", "application");
-  // Without this JupyterLab takes the arrow keys for its own cells.
-  canvas.setAttribute("data-lm-suppress-shortcuts", "true");
   const hint = document.createElement("p");
   hint.className = "patchcore-hint";
   const undo = button("Undo", () => send(strokes.slice(0, -1)));

@@ -51,9 +51,18 @@ function render({ model, el }) {
       }),
     );
   };
+  // Keys move sliders and the canvas. A notebook would take them for its own: arrows in Notebook 7, letters everywhere.
+  const keep = ({ target, ctrlKey, metaKey, altKey, shiftKey }) => {
+    if (!target.closest?.(".patchcore-explorer")) return;
+    target.toggleAttribute("data-lm-suppress-shortcuts", !(ctrlKey || metaKey || altKey || shiftKey));
+  };
+  window.addEventListener("keydown", keep, true);
   model.on("change", update);
   update();
-  return () => model.off("change", update);
+  return () => {
+    window.removeEventListener("keydown", keep, true);
+    model.off("change", update);
+  };
 }
 
 export default { render };

@@ -28,6 +28,8 @@ def test_neighbourhood(open_explorer):
     # Ten quick changes: the last value wins.
     slider = shown.slider("p,")
     slider.press("Home")
+    slider.press("b")  # would insert a cell
+    assert shown.page.locator(".jp-CodeCell").count() == 1
     for key in ["ArrowRight"] * 6 + ["ArrowLeft"] * 3 + ["End"]:
         slider.press(key, delay=0)
     expect(shown.number("|N9|")).to_contain_text("45 of 81")
