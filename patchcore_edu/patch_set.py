@@ -95,13 +95,17 @@ def merge_levels(maps: list[torch.Tensor], merge: str = "concatenate", dim: int 
                 f"phi held maps of shapes {[tuple(m.shape) for m in maps]}; all must have the same number of "
                 "images, and no level may have a larger map than the lowest one"
             )
-    merged = torch.cat(
-        [finest, *(interpolate(m, finest.shape[2:], mode="bilinear", align_corners=False) for m in maps[1:])],
-        dim=1,
-    )
     if merge == "concatenate":
-        return merged
+        return _joined(maps)
     whole_number("dim", dim)
-    n, _, height, width = merged.shape
-    pooled = adaptive_avg_pool1d(merged.flatten(2).transpose(1, 2), dim)
+    n, _, height, width = finest.shape
+    pooled = finest.new_empty(n, height * width, dim)
+    for i in range(n):  # one by one: the joined maps of all images would be several times as large as the result
+        pooled[i] = adaptive_avg_pool1d(_joined([level[i : i + 1] for level in maps])[0].flatten(1).T, dim)
     return pooled.transpose(1, 2).reshape(n, dim, height, width)
+
+
+def _joined(maps: list[torch.Tensor]) -> torch.Tensor:
+    size = maps[0].shape[2:]
+    rescaled = [interpolate(level, size, mode="bilinear", align_corners=False) for level in maps[1:]]
+    return torch.cat([maps[0], *rescaled], dim=1)
