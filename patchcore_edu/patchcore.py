@@ -35,6 +35,16 @@ class Prediction:
     patch_distance: torch.Tensor
     nearest: torch.Tensor
 
+    @classmethod
+    def joined(cls, parts: Iterable["Prediction"]) -> "Prediction":
+        """The predictions for several sets of images as one, in their order.
+
+        >>> one = Prediction(torch.ones(1), torch.ones(1, 2, 2), torch.ones(1, 1, 1), torch.zeros(1, 1, 1))
+        >>> Prediction.joined([one, one]).anomaly_map.shape
+        torch.Size([2, 2, 2])
+        """
+        return cls(*(torch.cat(field) for field in zip(*(vars(part).values() for part in parts), strict=True)))
+
 
 class PatchCore:
     """Remember patches of good images; call an image anomalous if one of its patches resembles none of them.
@@ -126,11 +136,9 @@ class PatchCore:
         Raises:
             ValueError: before `fit`, without an image, or with a bank of another dimension.
         """
-        parts = [
-            vars(self.predict_patches(self.patches(batch), batch.shape[2:])).values()
-            for batch in _batches(images, "predict")
-        ]
-        return Prediction(*(torch.cat(field) for field in zip(*parts, strict=True)))
+        return Prediction.joined(
+            self.predict_patches(self.patches(batch), batch.shape[2:]) for batch in _batches(images, "predict")
+        )
 
     def predict_patches(self, patches: torch.Tensor, size: int | tuple[int, int]) -> Prediction:
         """Eqs. (6) and (7) and the map: as `predict`, from patch sets (n, h', w', d) of images of `size` (H, W)."""

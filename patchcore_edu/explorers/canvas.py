@@ -83,15 +83,8 @@ def draw(ax: Axes, traits: Mapping[str, object]) -> Axes:
         ax.fill(x - 0.5, y - 0.5, fill=False, edgecolor=box["colour"], lw=2)
         if label := box.get("label"):
             white = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1}
-            ax.text(
-                x.min(),
-                min(y.max() + 2, image.shape[0] - 12),
-                label,
-                color=box["colour"],
-                va="top",
-                clip_on=True,
-                bbox=white,
-            )
+            below = min(y.max() + 2, image.shape[0] - 12)
+            ax.text(x.min(), below, label, color=box["colour"], va="top", clip_on=True, bbox=white)
     return ax
 
 

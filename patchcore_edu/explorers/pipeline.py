@@ -25,7 +25,7 @@ from patchcore_edu.datasets import PhotoTextures
 from patchcore_edu.explorers.base import Explorer, Picture, choice, steps, whole
 from patchcore_edu.explorers.photographs import backbone, photographs
 from patchcore_edu.metrics import auroc, region_share
-from patchcore_edu.patchcore import PatchCore
+from patchcore_edu.patchcore import PatchCore, Prediction
 
 PHOTOGRAPHS, SIZE = 8, 224
 LEVELS = {"1": (1,), "2": (2,), "3": (3,), "4": (4,), "1 and 2": (1, 2), "2 and 3": (2, 3), "2, 3 and 4": (2, 3, 4)}
@@ -136,22 +136,21 @@ def _result(category: str, **setting) -> Result:
     start = perf_counter()
     # In halves: the memory of the first is used again for the second, which is up to a third faster.
     halves = ({j: tests.phi[j][half] for j in model.levels} for half in (slice(20), slice(20, None)))
-    parts = [model.predict_patches(model.patches_of(phi), SIZE) for phi in halves]
+    prediction = Prediction.joined(model.predict_patches(model.patches_of(phi), SIZE) for phi in halves)
     ms = 1000 * (perf_counter() - start) / len(tests.images)
-    maps, scores = torch.cat([part.anomaly_map for part in parts]), torch.cat([part.score for part in parts])
-    pixel_auroc, pro = on_pixels(maps, category)
+    pixel_auroc, pro = on_pixels(prediction.anomaly_map, category)
     shown = list(SHOWN)
     return Result(
-        image_auroc=auroc(scores, [sample.anomalous for sample in tests.dataset]),
+        image_auroc=auroc(prediction.score, [sample.anomalous for sample in tests.dataset]),
         pixel_auroc=pixel_auroc,
         pro=pro,
         N=model.rows_before,
         rows=len(model.bank),
         mib=model.bank.vectors.numel() * 4 / 2**20,
         ms=ms,
-        maps=_small(maps[None, shown])[0].numpy(),
-        scores=scores[shown].numpy(),
-        high=float(maps[shown].max()),
+        maps=_small(prediction.anomaly_map[None, shown])[0].numpy(),
+        scores=prediction.score[shown].numpy(),
+        high=float(prediction.anomaly_map[shown].max()),
     )
 
 
