@@ -3,11 +3,11 @@
 import argparse
 
 from patchcore_edu.backbone import BACKBONES
+from patchcore_edu.commands.demo import demo
+from patchcore_edu.commands.doctor import doctor
+from patchcore_edu.commands.pictures import pictures
+from patchcore_edu.commands.site import site
 from patchcore_edu.datasets import PhotoTextures
-from patchcore_edu.demo import demo
-from patchcore_edu.doctor import doctor
-from patchcore_edu.pictures import pictures
-from patchcore_edu.site import site
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -31,9 +31,9 @@ from patchcore_edu import (
 from patchcore_edu.backbone import receptive_field
 from patchcore_edu.coreset import _coreset_size
 from patchcore_edu.explorers import AnomalyMap, Coreset
-from patchcore_edu.explorers.photographs import backbone as explorers_backbone
-from patchcore_edu.explorers.photographs import model as explorers_model
-from patchcore_edu.explorers.photographs import photographs
+from patchcore_edu.explorers.machinery.photographs import backbone as explorers_backbone
+from patchcore_edu.explorers.machinery.photographs import model as explorers_model
+from patchcore_edu.explorers.machinery.photographs import photographs
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 

@@ -17,19 +17,22 @@ else:
 
 ROOT = Path(__file__).parent.parent
 
-# Each module may import those before it, and no other.
-ORDER = (
-    "colours definitions validation "
-    "backbone feature_map neighbourhood aggregation patch_set memory_bank nearest_neighbours coreset "
-    "anomaly_score anomaly_map metrics conventions patchcore drawn_defects photograph_files datasets figures "
-    "checks notebook site demo pictures doctor __init__ explorers __main__"
-).split()
-PACKAGES = ("checks", "explorers")  # folders; their files may import one another
+# A module may import from the layers above its own, and from its own layer what stands before it.
+LAYERS = {
+    "foundations": "colours definitions validation",
+    "equations": "backbone feature_map neighbourhood aggregation patch_set memory_bank nearest_neighbours coreset "
+    "anomaly_score anomaly_map metrics conventions patchcore __init__",
+    "material": "datasets figures notebook",
+    "lessons": "checks explorers playground workshop",
+    "commands": "commands __main__",
+}
+ORDER = " ".join(LAYERS.values()).split()
+PACKAGES = ("datasets", "checks", "explorers", "playground", "workshop", "commands")  # their files import one another
 # Of the package, these import at most the modules named.
 ONLY = {"colours": (), "definitions": (), "figures": ("colours", "validation")}
 # Of other packages, these are imported only by the modules named.
 OWNERS = {
-    "torchvision": ("backbone", "datasets", "photograph_files", "doctor"),
+    "torchvision": ("backbone", "datasets", "commands"),
     "ipywidgets": ("explorers",),
     "anywidget": ("explorers",),
 }
@@ -39,7 +42,7 @@ LOADERS = ("torch.load", "load_state_dict_from_url", "get_state_dict")
 
 
 def project_files(*suffixes: str) -> list[Path]:
-    files = [*ROOT.glob("*"), ROOT / ".ci" / "run"]
+    files = [*(path for path in ROOT.glob("*") if path.name != ".git"), ROOT / ".ci" / "run"]
     for folder in ("patchcore_edu", "notebooks", "tests"):
         files += [path for path in (ROOT / folder).rglob("*") if ".ipynb_checkpoints" not in path.parts]
     return sorted(path for path in files if path.is_file() and path.suffix in suffixes)
@@ -80,8 +83,8 @@ def test_imports_point_one_way():
     package = ROOT / "patchcore_edu"
     sources = {path.stem: [path.read_text("utf-8")] for path in package.glob("*.py")}
     for folder in PACKAGES:
-        sources[folder] = [path.read_text("utf-8") for path in package.glob(f"{folder}/*.py")]
-    assert {path.parent.name for path in package.glob("*/*.py")} == set(PACKAGES)
+        sources[folder] = [path.read_text("utf-8") for path in package.glob(f"{folder}/**/*.py")]
+    assert {path.relative_to(package).parts[0] for path in package.glob("*/**/*.py")} <= set(PACKAGES)
     assert set(sources) <= set(ORDER), "a new module needs its place in ORDER"
     assert arrows_back(sources) == []
 
@@ -94,14 +97,14 @@ def test_imports_point_one_way():
         ("aggregation", "from .patch_set import patch_set", "aggregation imports patch_set"),
         ("aggregation", "def f():\n    import patchcore_edu.patch_set", "aggregation imports patch_set"),
         ("aggregation", "from patchcore_edu import PatchCore", "aggregation imports __init__"),
-        ("patch_set", "import patchcore_edu.explorers.canvas", "patch_set imports explorers"),
+        ("patch_set", "import patchcore_edu.explorers.machinery.canvas", "patch_set imports explorers"),
         ("definitions", "from patchcore_edu.validation import one_of", "definitions imports validation"),
         ("figures", "from patchcore_edu.aggregation import aggregate", "figures imports aggregation"),
         ("patchcore", "from torchvision.transforms import v2", "patchcore imports torchvision"),
         ("figures", "import ipywidgets as widgets", "figures imports ipywidgets"),
         ("explorers", "from ..__main__ import demo", "explorers imports __main__"),
-        ("checks", "from patchcore_edu import PatchCore", "checks imports __init__"),
-        ("checks", "from patchcore_edu.checks.cases import line; from .verdict import Verdict", None),
+        ("checks", "from patchcore_edu import PatchCore", None),
+        ("checks", "from patchcore_edu.checks.machinery.cases import line; from .verdict import Verdict", None),
         ("patch_set", "from patchcore_edu.aggregation import aggregate", None),
         ("explorers", "from .canvas import Canvas; from ..figures import show; import anywidget", None),
     ],

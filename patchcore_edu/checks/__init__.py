@@ -24,24 +24,24 @@ threshold(held_out, rate) → number                                     08_anom
 patchcore(good, test, p, b, size) → score (n,), map (n, H, W)          09_patchcore
 """
 
+from patchcore_edu.checks.aggregation import AGGREGATE as aggregate
+from patchcore_edu.checks.anomaly_map import ANOMALY_MAP as anomaly_map
+from patchcore_edu.checks.anomaly_map import AUROC as auroc
+from patchcore_edu.checks.anomaly_map import THRESHOLD as threshold
+from patchcore_edu.checks.anomaly_score import IMAGE_SCORE as image_score
+from patchcore_edu.checks.anomaly_score import NEAREST_NEIGHBOURS as nearest_neighbours
+from patchcore_edu.checks.anomaly_score import REWEIGHTING_FACTOR as reweighting_factor
 from patchcore_edu.checks.coreset import COVERING_RADIUS as covering_radius
 from patchcore_edu.checks.coreset import GREEDY_CORESET as greedy_coreset
-from patchcore_edu.checks.coreset import NEAREST_NEIGHBOURS as nearest_neighbours
-from patchcore_edu.checks.exercise import Exercise
-from patchcore_edu.checks.images import ANOMALY_MAP as anomaly_map
-from patchcore_edu.checks.images import AUROC as auroc
-from patchcore_edu.checks.images import THRESHOLD as threshold
-from patchcore_edu.checks.patches import MEMORY_BANK as memory_bank
-from patchcore_edu.checks.patches import MERGE_LEVELS as merge_levels
-from patchcore_edu.checks.patches import PATCH_SET as patch_set
-from patchcore_edu.checks.places import AGGREGATE as aggregate
-from patchcore_edu.checks.places import FEATURE_VECTOR as feature_vector
-from patchcore_edu.checks.places import NEIGHBOURHOOD as neighbourhood
-from patchcore_edu.checks.record import solved
-from patchcore_edu.checks.scores import IMAGE_SCORE as image_score
-from patchcore_edu.checks.scores import REWEIGHTING_FACTOR as reweighting_factor
-from patchcore_edu.checks.verdict import Progress, Verdict
-from patchcore_edu.checks.whole import PATCHCORE as patchcore
+from patchcore_edu.checks.feature_map import FEATURE_VECTOR as feature_vector
+from patchcore_edu.checks.machinery.exercise import Exercise
+from patchcore_edu.checks.machinery.record import solved
+from patchcore_edu.checks.machinery.verdict import Progress, Verdict
+from patchcore_edu.checks.memory_bank import MEMORY_BANK as memory_bank
+from patchcore_edu.checks.neighbourhood import NEIGHBOURHOOD as neighbourhood
+from patchcore_edu.checks.patch_set import MERGE_LEVELS as merge_levels
+from patchcore_edu.checks.patch_set import PATCH_SET as patch_set
+from patchcore_edu.checks.patchcore import PATCHCORE as patchcore
 
 EXERCISES = (
     feature_vector,

@@ -1,13 +1,12 @@
-"""The exercises on the coreset and on nearest neighbours (§3.2, eq. 5, and the inner argmin of eq. 6)."""
+"""The exercises of 06: the greedy coreset and its covering radius (eq. 5, Algorithm 1)."""
 
 import torch
 
 from patchcore_edu import definitions
-from patchcore_edu.checks.answers import tensors
-from patchcore_edu.checks.cases import generated, line
-from patchcore_edu.checks.exercise import Exercise
+from patchcore_edu.checks.machinery.answers import tensors
+from patchcore_edu.checks.machinery.cases import generated, line
+from patchcore_edu.checks.machinery.exercise import Exercise
 from patchcore_edu.coreset import covering_radius
-from patchcore_edu.nearest_neighbours import nearest_neighbours
 
 
 def _greedy(distance, size, start, score=lambda d: d.amin(1), keep=True, mask=True):
@@ -134,60 +133,4 @@ COVERING_RADIUS = Exercise(
         ),
     },
     tensors("radius"),
-)
-
-
-def _column(answer, *arguments):
-    """Both tensors; the package answers k columns, so one column counts as none."""
-    value = tensors("distance", "index")(answer)
-    return {name: part[:, 0] if part.ndim == 2 and part.shape[1] == 1 else part for name, part in value.items()}
-
-
-NEAREST_NEIGHBOURS = Exercise(
-    "07_anomaly_score",
-    "nearest_neighbours(queries, vectors) → distance (q,), index (q,)",
-    "Eq. (6), inner argmin: for each query (q, d) the Euclidean distance to the nearest row of vectors (N, d), and "
-    "that row's number.",
-    nearest_neighbours,
-    {
-        "two queries in a plane": (torch.tensor([[0.0, 3.0], [4.0, 7.0]]), torch.tensor([[3.0, 7], [0, 1], [9, 9]])),
-        "members of the bank": (line(5, 3, 0), line(0, 3, 5, 9)),
-        "four numbers each": (generated(24, 3, 4), generated(25, 12, 4)),
-        "more queries than rows": (10 * generated(26, 20, 6), 10 * generated(27, 7, 6)),
-    },
-    {
-        "squared distance": ("‖q − v‖₂ has a root.", lambda q, v: torch.cdist(q, v).square().min(1)),
-        "sum of absolute differences": (
-            "‖·‖₂ squares the differences before it adds them.",
-            lambda q, v: torch.cdist(q, v, p=1).min(1),
-        ),
-        "mean over the dimensions": (
-            "‖·‖₂ adds the squares up. Where does a division come in?",
-            lambda q, v: (torch.cdist(q, v) / v.shape[1] ** 0.5).min(1),
-            lambda q, v: (torch.cdist(q, v).square() / v.shape[1]).min(1),
-        ),
-        "farthest instead of nearest": ("A good patch resembles one row of M.", lambda q, v: torch.cdist(q, v).max(1)),
-        "argmax beside min": (
-            "Distance and index must speak of the same row.",
-            lambda q, v: (torch.cdist(q, v).amin(1), torch.cdist(q, v).argmax(1)),
-        ),
-        "largest scalar product": (
-            "A long vector has a large product with many. Here distances decide.",
-            lambda q, v: (torch.cdist(q, v).gather(1, (q @ v.T).argmax(1)[:, None])[:, 0], (q @ v.T).argmax(1)),
-            lambda q, v: (q @ v.T).max(1),
-        ),
-        "nearest query of each row": (
-            "For each query, look over the rows of vectors: which axis of the distances is that?",
-            lambda q, v: torch.cdist(q, v).min(0),
-        ),
-        "distance and index exchanged": (
-            "The distance comes first.",
-            lambda q, v: tuple(torch.cdist(q, v).min(1))[::-1],
-        ),
-        "all distances": (
-            "Of the distances (q, N) each query keeps one.",
-            lambda q, v: torch.cdist(q, v),
-        ),
-    },
-    _column,
 )

@@ -13,12 +13,12 @@ _MODULES = {
     "Neighbourhood": "neighbourhood",
     "Aggregation": "aggregation",
     "PatchSet": "patch_set",
-    "MemoryBank": "memory_bank",
+    "Bank": "memory_bank",
     "Coreset": "coreset",
     "AnomalyScore": "anomaly_score",
     "AnomalyMap": "anomaly_map",
-    "Pipeline": "pipeline",
-    "PaintDefect": "paint_defect",
+    "Pipeline": "patchcore",
+    "PaintDefect": "tour",
 }
 __all__ = list(_MODULES)
 

@@ -14,9 +14,9 @@ from torch.nn.functional import pad
 from patchcore_edu import colours
 from patchcore_edu.aggregation import aggregate
 from patchcore_edu.anomaly_score import patch_neighbours
-from patchcore_edu.explorers.base import Explorer, Picture, steps, whole
-from patchcore_edu.explorers.canvas import png
-from patchcore_edu.explorers.photographs import photographs
+from patchcore_edu.explorers.machinery.base import Explorer, Picture, steps, whole
+from patchcore_edu.explorers.machinery.canvas import png
+from patchcore_edu.explorers.machinery.photographs import photographs
 
 LEVEL, CHANNELS, SHAPE = 2, 40, (28, 28)
 GOOD = 4

@@ -11,9 +11,9 @@ from skimage.measure import find_contours
 
 from patchcore_edu import colours, figures
 from patchcore_edu.anomaly_map import UPSAMPLINGS, anomaly_map
-from patchcore_edu.explorers.base import Explorer, Picture, choice, real, switch, whole
-from patchcore_edu.explorers.canvas import png
-from patchcore_edu.explorers.photographs import model, photographs
+from patchcore_edu.explorers.machinery.base import Explorer, Picture, choice, real, switch, whole
+from patchcore_edu.explorers.machinery.canvas import png
+from patchcore_edu.explorers.machinery.photographs import model, photographs
 
 SIDE, STRIDE, SIZE = 28, 8, 224
 TOP = 29

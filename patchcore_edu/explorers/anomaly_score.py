@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 
 from patchcore_edu import colours, figures
 from patchcore_edu.anomaly_score import max_patch_score, reweighting_factor
-from patchcore_edu.explorers.base import Explorer, Picture, steps, whole
-from patchcore_edu.explorers.canvas import png
-from patchcore_edu.explorers.photographs import model, photographs
+from patchcore_edu.explorers.machinery.base import Explorer, Picture, steps, whole
+from patchcore_edu.explorers.machinery.canvas import png
+from patchcore_edu.explorers.machinery.photographs import model, photographs
 from patchcore_edu.metrics import auroc
 from patchcore_edu.nearest_neighbours import nearest_neighbours
 from patchcore_edu.patch_set import patch_set

@@ -14,8 +14,8 @@ from sklearn.decomposition import PCA
 
 from patchcore_edu import colours, figures
 from patchcore_edu.coreset import greedy_coreset, random_projection
-from patchcore_edu.explorers.base import Explorer, Picture, steps, whole
-from patchcore_edu.explorers.photographs import photographs
+from patchcore_edu.explorers.machinery.base import Explorer, Picture, steps, whole
+from patchcore_edu.explorers.machinery.photographs import photographs
 from patchcore_edu.memory_bank import MemoryBank, memory_bank
 from patchcore_edu.patch_set import patch_set
 

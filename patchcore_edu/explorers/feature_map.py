@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 
 from patchcore_edu import colours, figures
 from patchcore_edu.backbone import receptive_field
-from patchcore_edu.explorers.base import Explorer, Picture, steps, whole
-from patchcore_edu.explorers.canvas import png
-from patchcore_edu.explorers.photographs import LEVELS, backbone, photographs
-from patchcore_edu.explorers.places import Place
+from patchcore_edu.explorers.machinery.base import Explorer, Picture, steps, whole
+from patchcore_edu.explorers.machinery.canvas import png
+from patchcore_edu.explorers.machinery.photographs import LEVELS, backbone, photographs
+from patchcore_edu.explorers.machinery.places import Place
 from patchcore_edu.feature_map import feature_vector
 
 PIXELS = 224

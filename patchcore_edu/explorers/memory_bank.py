@@ -13,11 +13,10 @@ from matplotlib.figure import Figure
 from scipy.linalg import eigh
 
 from patchcore_edu import colours, figures
-from patchcore_edu.explorers.base import Explorer, Picture, steps, whole
-from patchcore_edu.explorers.canvas import png
-from patchcore_edu.explorers.photographs import backbone, photographs
-from patchcore_edu.memory_bank import MemoryBank as Bank
-from patchcore_edu.memory_bank import memory_bank
+from patchcore_edu.explorers.machinery.base import Explorer, Picture, steps, whole
+from patchcore_edu.explorers.machinery.canvas import png
+from patchcore_edu.explorers.machinery.photographs import backbone, photographs
+from patchcore_edu.memory_bank import MemoryBank, memory_bank
 from patchcore_edu.neighbourhood import radius
 from patchcore_edu.patch_set import patch_set
 
@@ -42,7 +41,7 @@ class State(traitlets.HasTraits):
 class Plane:
     """A bank and its members' places on the plane, (N, 2): x and y in pixels of the canvas."""
 
-    bank: Bank
+    bank: MemoryBank
     place: np.ndarray
     grid: tuple[int, int]
 
@@ -77,12 +76,12 @@ def render(state: State) -> Picture:
     )
 
 
-def _origin(bank: Bank, row: int) -> str:
+def _origin(bank: MemoryBank, row: int) -> str:
     h, w = bank.position[row].tolist()
     return f"row {row:,}: photograph {int(bank.image[row])}, (h, w) = ({h}, {w})"
 
 
-def _lookalike(bank: Bank, row: int) -> str:
+def _lookalike(bank: MemoryBank, row: int) -> str:
     same = bank.image == bank.image[row]
     if same.all():
         return "there is no other photograph"
@@ -135,7 +134,7 @@ def _ring(place: np.ndarray) -> dict[str, object]:
     return {"x": x, "y": y, "width": 12, "height": 12, "colour": colours.NEAREST, "label": ""}
 
 
-def _figure(state: State, bank: Bank, row: int) -> Figure:
+def _figure(state: State, bank: MemoryBank, row: int) -> Figure:
     figure = Figure(figsize=(6.8, 3.7))
     stride = backbone().strides[state.levels[0]]
     i, (h, w) = int(bank.image[row]), (bank.position[row] * stride).tolist()
@@ -166,7 +165,7 @@ def _sizes(ax: Axes, n: int, d: int) -> None:
     ax.set_title("memory, on a logarithmic scale", fontsize=10)
 
 
-class MemoryBank(Explorer):
+class Bank(Explorer):
     """Move n, p, s and the levels: the bank's size; point at a member: the photograph in which it was seen."""
 
     State = State

@@ -12,9 +12,9 @@ from matplotlib.patches import Rectangle
 
 from patchcore_edu import colours, figures
 from patchcore_edu.aggregation import BORDERS, aggregate
-from patchcore_edu.explorers.base import Explorer, Picture, choice, whole
-from patchcore_edu.explorers.canvas import png
-from patchcore_edu.explorers.photographs import photographs
+from patchcore_edu.explorers.machinery.base import Explorer, Picture, choice, whole
+from patchcore_edu.explorers.machinery.canvas import png
+from patchcore_edu.explorers.machinery.photographs import photographs
 from patchcore_edu.neighbourhood import neighbourhood, radius
 
 SHAPE = (28, 28)

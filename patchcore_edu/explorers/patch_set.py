@@ -11,10 +11,10 @@ from patchcore_edu import colours, figures
 from patchcore_edu.aggregation import aggregate
 from patchcore_edu.anomaly_map import anomaly_map
 from patchcore_edu.anomaly_score import patch_neighbours
-from patchcore_edu.explorers.base import Explorer, Picture, steps, whole
-from patchcore_edu.explorers.canvas import png
-from patchcore_edu.explorers.photographs import photographs
-from patchcore_edu.explorers.places import Place
+from patchcore_edu.explorers.machinery.base import Explorer, Picture, steps, whole
+from patchcore_edu.explorers.machinery.canvas import png
+from patchcore_edu.explorers.machinery.photographs import photographs
+from patchcore_edu.explorers.machinery.places import Place
 from patchcore_edu.metrics import auroc
 from patchcore_edu.patch_set import merge_levels, patch_set
 from patchcore_edu.validation import whole_number

@@ -218,7 +218,7 @@ class OpenExplorer:
     FRESH = """
 import io
 from matplotlib.image import imread
-from patchcore_edu.explorers.base import DPI, render_png
+from patchcore_edu.explorers.machinery.base import DPI, render_png
 pixels = [imread(io.BytesIO(render_png(figure, DPI))) for figure in explorer.picture().figures]
 print(*[(image * 255).round().astype(int).sum() for image in pixels], sep=",")
 """

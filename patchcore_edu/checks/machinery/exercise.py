@@ -1,0 +1,157 @@
+"""An exercise: a learner's function is tried on cases, and the usual mistakes are recognised by what they answer.
+
+Each usual mistake is itself a function, written wrong on purpose. Where the learner's function first differs from
+the right one, the mistakes have been called on the same cases, and the one that gave the learner's answers is named.
+If several did, later cases decide.
+"""
+
+import inspect
+import linecache
+import traceback
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+
+from patchcore_edu.checks.machinery import record
+from patchcore_edu.checks.machinery.answers import Unreadable, difference, show
+from patchcore_edu.checks.machinery.verdict import OPEN, RIGHT, WRONG, Verdict
+
+
+class Unwritten(Exception):
+    """The function returned nothing."""
+
+
+@dataclass(frozen=True, repr=False)
+class Exercise:
+    """A check. Calling it with a learner's function returns a `Verdict` and never raises.
+
+    Attributes:
+        notebook: where the exercise stands.
+        signature: the function to write: its name, what it takes and returns, with shapes.
+        task: what it has to do, and what is settled where the paper leaves it open.
+        solution: a right function.
+        cases: {what is tried: arguments}, the ones made by hand first.
+        mistakes: {name: (hint, wrong function, …)}.
+        read: turns an answer, and the arguments it is for, into what `difference` compares.
+
+    Example:
+        >>> from patchcore_edu.checks.machinery.answers import tensors
+        >>> hint = "How often does the factor occur in a square?"
+        >>> square = Exercise("00", "square(x) → number", "x · x", lambda x: x * x, {"three": (3,)},
+        ...                   {"doubled": (hint, lambda x: 2 * x)}, tensors("square"))
+        >>> square(lambda x: x + x)
+        ✗ square: differs in case 1 of 1 (three)
+          called      square(x=3)
+          yours       square = 6
+          expected    square = 9
+          looks like  doubled
+          hint        How often does the factor occur in a square?
+    """
+
+    notebook: str
+    signature: str
+    task: str
+    solution: Callable
+    cases: dict[str, tuple]
+    mistakes: dict[str, tuple]
+    read: Callable
+
+    def __post_init__(self):
+        object.__setattr__(self, "__doc__", repr(self))  # what `check.<name>?` shows
+
+    @property
+    def name(self) -> str:
+        return self.signature.partition("(")[0]
+
+    def __repr__(self) -> str:
+        return f"{self.signature}\n{self.task}\nTry yours with check.{self.name}(yours)."
+
+    def __call__(self, yours: Callable) -> Verdict:
+        verdict = self._judge(yours)
+        if verdict.passed:
+            try:
+                record.note(self.name)
+            except OSError as error:
+                verdict.rows["not noted"] = f"the progress file could not be written: {error}"
+        return verdict
+
+    def _judge(self, yours: Callable) -> Verdict:
+        fault = _not_callable_with(yours, next(iter(self.cases.values())))
+        if fault:
+            return Verdict(WRONG, f"{self.name}: {fault}", {"to write": self.signature})
+        suspects = [(name, hint, wrong) for name, (hint, *wrongs) in self.mistakes.items() for wrong in wrongs]
+        differs = None
+        for number, (case, arguments) in enumerate(self.cases.items(), 1):
+            answer = self._answer(yours, arguments)
+            if isinstance(answer, NotImplementedError) or (isinstance(answer, Unwritten) and number == 1):
+                return Verdict(OPEN, f"{self.name}: not written yet", {"yours": str(answer)} if str(answer) else {})
+            alike = [s for s in suspects if _apart(answer, self._answer(s[2], arguments)) is None]
+            rows = None if differs else _apart(answer, self._answer(self.solution, arguments))
+            if rows:
+                differs = number, case, arguments, {"called": self._call(arguments)} | rows | _line(yours, answer)
+            elif differs and not alike:
+                continue  # a second mistake in yours is no reason to forget the first
+            suspects = alike
+            if differs and len({name for name, *_ in suspects}) < 2:
+                break
+        if differs:
+            return self._wrong(yours, *differs, suspects)
+        return Verdict(RIGHT, f"{self.name}: right in all {len(self.cases)} cases: {'; '.join(self.cases)}")
+
+    def _wrong(self, yours: Callable, number: int, case: str, arguments: tuple, rows: dict, suspects: list) -> Verdict:
+        if "a tensor of shape" in rows["called"]:
+            rows["try it"] = f"in the next cell: {getattr(yours, '__name__', 'yours')}(*_.arguments)"
+        mistake = suspects[0][0] if suspects else None
+        if mistake:
+            rows |= {"looks like": mistake, "hint": suspects[0][1]}
+        says = f"{self.name}: differs in case {number} of {len(self.cases)} ({case})"
+        return Verdict(WRONG, says, rows, mistake, deepcopy(arguments))
+
+    def _answer(self, function: Callable, arguments: tuple) -> object:
+        """What `function` answers, read; or the exception it ended in, which is an answer too."""
+        try:
+            answer = function(*deepcopy(arguments))  # a copy: what writes into its arguments spoils no later case
+            if answer is None or answer is ...:
+                raise Unwritten(f"returned {answer}; if you did write it, a `return` is missing")
+            return self.read(answer, *arguments)
+        except Exception as error:
+            return error
+
+    def _call(self, arguments: tuple) -> str:
+        names = inspect.signature(self.solution).parameters
+        return f"{self.name}({', '.join(f'{n}={show(a)}' for n, a in zip(names, arguments, strict=False))})"
+
+
+def _not_callable_with(yours: object, arguments: tuple) -> str | None:
+    if not callable(yours):
+        return "pass the function itself, without calling it"
+    try:
+        inspect.signature(yours).bind(*arguments)
+    except TypeError as error:
+        return f"yours cannot be called with {len(arguments)} arguments: {error}"
+    except ValueError:  # some built-in functions do not tell their signature
+        pass
+    return None
+
+
+def _apart(yours: object, other: object) -> dict[str, str] | None:
+    """The rows that show how two answers differ, exceptions included; None if they agree."""
+    if not isinstance(yours, Exception) and not isinstance(other, Exception):
+        return difference(yours, other)
+    if type(yours) is type(other) and str(yours) == str(other):
+        return None
+    if isinstance(yours, Unreadable | Unwritten):
+        return {"yours": str(yours)}
+    return {"yours": f"stopped with {type(yours).__name__}: {yours}"}
+
+
+def _line(yours: Callable, answer: object) -> dict[str, str]:
+    """The line of the learner's function in which it stopped, if it did."""
+    code = getattr(inspect.unwrap(yours), "__code__", None)
+    if not isinstance(answer, Exception) or code is None:
+        return {}
+    lines = [line for frame, line in traceback.walk_tb(answer.__traceback__) if frame.f_code is code]
+    if not lines:
+        return {}
+    source = linecache.getline(code.co_filename, lines[-1]).strip()
+    return {"in": f"line {lines[-1] - code.co_firstlineno + 1} of yours{source and f': {source}'}"}

@@ -1,0 +1,10 @@
+"""Photographs to try PatchCore on: textures that need no download, two public data sets, your own folder.
+
+All are `torch.utils.data.Dataset`s of `Sample`s, with torchvision's conventions (`root`, `split`, `download`).
+"""
+
+from patchcore_edu.datasets.folders import ImageFolder, MagneticTiles, MVTecAD
+from patchcore_edu.datasets.photo_textures import PhotoTextures
+from patchcore_edu.datasets.sample import Sample
+
+__all__ = ["ImageFolder", "MVTecAD", "MagneticTiles", "PhotoTextures", "Sample"]

@@ -1,0 +1,285 @@
+"""What every explorer is made of: a state, a pure `render(state)`, and the widgets that join the two."""
+
+import gc
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+from textwrap import wrap
+from weakref import WeakKeyDictionary
+
+import anywidget
+import ipywidgets
+import numpy as np
+import torch
+import traitlets
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+
+from patchcore_edu.explorers.machinery.canvas import Canvas, draw
+from patchcore_edu.explorers.machinery.kept_text import KeptText
+
+HERE = Path(__file__).parent
+DPI = 90
+KEPT = 64
+"""How many pictures an explorer keeps, so that a setting visited before shows at once."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What `render` makes of a state.
+
+    Attributes:
+        figure: a `matplotlib.figure.Figure` (never pyplot), about 6.8 inches wide beside a canvas, 11 without one. Or
+            several of one width, shown below one another: one that comes again is not drawn again while it lives.
+        caption: one line that says what to look at, with the live numbers in it.
+        numbers: a small table, label → text.
+        formula: the equation with the live numbers in it; `N_p` and `x^(h,w)` are typeset in the browser.
+        canvas: traits of the `Canvas` (image, rows, columns, p, boxes, …); empty if the explorer has none. Those named
+            as a trait of the state (p, brush, …) must have its value: sliders move them in the browser, at once.
+    """
+
+    figure: Figure | tuple[Figure, ...]
+    caption: str
+    numbers: Mapping[str, str] = field(default_factory=dict)
+    formula: str = ""
+    canvas: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        return self.figure if isinstance(self.figure, tuple) else (self.figure,)
+
+
+def whole(label: str, default: int, low: int, high: int) -> traitlets.Int:
+    """A trait of a state that a slider moves through whole numbers."""
+    return _controlled(traitlets.Int(default, min=low, max=high), ipywidgets.IntSlider, label, min=low, max=high)
+
+
+def real(label: str, default: float, low: float, high: float, step: float) -> traitlets.Float:
+    """A trait of a state that a slider moves through numbers."""
+    trait = traitlets.Float(default, min=low, max=high)
+    return _controlled(trait, ipywidgets.FloatSlider, label, min=low, max=high, step=step)
+
+
+def steps(label: str, default: object, options: Iterable | Mapping[str, object]) -> traitlets.Enum:
+    """A trait of a state that a slider moves through these values, e.g. uneven ones; {text: value} names them."""
+    return _one_of(ipywidgets.SelectionSlider, label, default, options)
+
+
+def choice(label: str, default: object, options: Iterable | Mapping[str, object]) -> traitlets.Enum:
+    """A trait of a state that is picked from a list; {text: value} names the values."""
+    return _one_of(ipywidgets.Dropdown, label, default, options)
+
+
+def switch(label: str, default: bool = False) -> traitlets.Bool:
+    """A trait of a state that is on or off."""
+    return _controlled(traitlets.Bool(default), ipywidgets.Checkbox, label, indent=False)
+
+
+def _one_of(control: type, label: str, default: object, options: Iterable | Mapping[str, object]) -> traitlets.Enum:
+    options = options if isinstance(options, Mapping) else {str(value): value for value in options}
+    return _controlled(traitlets.Enum(list(options.values()), default), control, label, options=list(options.items()))
+
+
+def _controlled(trait: traitlets.TraitType, control: type, label: str, **settings) -> traitlets.TraitType:
+    return trait.tag(
+        control=lambda value: control(
+            value=value,
+            description=label,
+            style={"description_width": "initial"},
+            layout={"width": "340px"} if control is not ipywidgets.Checkbox else {},
+            **settings,
+        )
+    )
+
+
+class View(anywidget.AnyWidget):
+    """The figure with its caption (a live region for screen readers), formula and table, changed all at once."""
+
+    _esm = HERE / "view.js"
+    _css = HERE / "explorers.css"
+    pngs = traitlets.List(help="one for each figure").tag(sync=True)
+    caption = traitlets.Unicode().tag(sync=True)
+    formula = traitlets.Unicode().tag(sync=True)
+    numbers = traitlets.List().tag(sync=True)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture as the widgets take it: nothing in it can change."""
+
+    view: Mapping[str, object]
+    canvas: Mapping[str, object]
+
+
+class Explorer:
+    """Joins a state to a pure `render`. A subclass gives `State` and `render`; the last line of a cell displays it.
+
+    Args:
+        settings: traits of the state to start from.
+
+    Attributes:
+        state: set its traits, e.g. `explorer.state.p = 5`, and the view follows.
+        controls: {trait: the widget that moves it}.
+        canvas: the `Canvas`, or None. Its `h`, `w` and `strokes` are tied to those of the state.
+        widget: all of it, for a layout of one's own.
+    """
+
+    State: type[traitlets.HasTraits]
+    render: Callable[[traitlets.HasTraits], Picture]
+
+    def __init__(self, **settings):
+        unknown = set(settings) - set(self.State.class_trait_names())
+        if unknown:
+            raise ValueError(f"settings were {sorted(unknown)}; they may be {sorted(self.State.class_trait_names())}")
+        self.state = self.State(**settings)
+        # The key stands for the state as it is now: `_shown` is never asked about another.
+        self._kept = lru_cache(maxsize=KEPT)(lambda key: self._shown())
+        self._key = None
+        self.controls = {}
+        for name in vars(self.State):  # in the order they are written; `traits()` sorts them
+            if self.state.has_trait(name) and (make := self.state.trait_metadata(name, "control")):
+                self.controls[name] = make(getattr(self.state, name))
+                traitlets.link((self.state, name), (self.controls[name], "value"))
+        self._view, self.canvas = View(), None
+        self._show()
+        self.state.observe(self._show)
+        row = [self.canvas, self._view] if self.canvas else [self._view]
+        self.widget = ipywidgets.VBox(
+            [
+                ipywidgets.Box(list(self.controls.values()), layout={"flex_flow": "row wrap", "grid_gap": "0 24px"}),
+                ipywidgets.HBox(row, layout={"grid_gap": "16px", "align_items": "flex-start", "flex_flow": "row wrap"}),
+            ]
+        )
+        self.widget.add_class("patchcore-explorer")
+
+    def picture(self) -> Picture:
+        """The picture of the present state. A combination that makes no sense gives one that says why."""
+        try:
+            with one_thread():
+                return type(self).render(self.state)
+        except ValueError as why:
+            figure = Figure(figsize=(6.8, 3.6))
+            figure.text(0.5, 0.5, "\n".join(wrap(str(why), 60)), ha="center", va="center", fontsize=11)
+            return Picture(figure, f"Nothing to show: {why}")
+
+    def figure(self) -> Figure:
+        """A static picture of the present state: canvas, figure, caption, formula and numbers."""
+        picture = self.picture()
+        text = [*wrap(picture.caption, 120), picture.formula]
+        for label, number in picture.numbers.items():
+            text += wrap(f"{label}: {number}", 120, subsequent_indent="    ")
+        sizes = [figure.get_size_inches() for figure in picture.figures]
+        width, height = sizes[0][0], sum(height for _, height in sizes)
+        left = height if picture.canvas else 0
+        below = 0.2 * (len(text) + 1)
+        static = Figure(figsize=(left + width, below + height))
+        inches = [left + width, below + height] * 2
+        if picture.canvas:
+            draw(
+                static.add_axes(np.divide([0.1, below, height - 0.2, height], inches)),
+                {**self._tied(), **picture.canvas},
+            )
+        ax = static.add_axes(np.divide([left, below, width, height], inches))
+        ax.imshow(np.concatenate([imread(BytesIO(render_png(figure, 2 * DPI))) for figure in picture.figures]))
+        ax.axis("off")
+        top = (below - 0.1) / (below + height)
+        static.text(0.01, top, "\n".join(text), va="top", fontsize=9, linespacing=1.4, parse_math=False)
+        return static
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
+        caption = self._view.caption
+        data = self.widget._repr_mimebundle_() | {"text/plain": caption, "image/png": render_png(self.figure(), 100)}
+        return data, {"image/png": {"alt": caption}}
+
+    def _tied(self) -> dict[str, object]:
+        return {name: getattr(self.state, name) for name in ("h", "w", "strokes") if self.state.has_trait(name)}
+
+    def _shown(self) -> Shown:
+        picture = self.picture()
+        view = {
+            "pngs": [_drawn(figure) for figure in picture.figures],
+            "caption": picture.caption,
+            "formula": picture.formula,
+            "numbers": list(picture.numbers.items()),
+        }
+        return Shown(view, picture.canvas)
+
+    def _show(self, change: object = None) -> None:
+        key = json.dumps(self.state.trait_values(), default=str)
+        if key == self._key:  # h and w arrive together, but tell of it one by one
+            return
+        self._key = key
+        with no_garbage_collection():
+            shown = self._kept(key)
+        if shown.canvas:
+            traits = {**self._tied(), **shown.canvas}
+            if self.canvas is None:
+                self.canvas = Canvas(**traits)
+                self.canvas.observe(self._pointed, list(self._tied()))
+                self._links = {name: self._link(name) for name in self.controls if name in shown.canvas}
+            _set(self.canvas, {name: value for name, value in traits.items() if not self._links.get(name)})
+        _set(self._view, shown.view)
+
+    def _link(self, name: str) -> ipywidgets.Widget | None:
+        """Let a slider move the canvas's trait of the same name in the browser: a late kernel never sets it back."""
+        control = self.controls[name]
+        return ipywidgets.jsdlink((control, "value"), (self.canvas, name)) if "value" in control.keys else None
+
+    def _pointed(self, change: object) -> None:
+        with self.state.hold_trait_notifications():
+            for name in self._tied():
+                setattr(self.state, name, getattr(self.canvas, name))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """PyTorch on one thread. On two cores its threads wait for the one that the browser draws with: up to ten times."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """Leave a figure's garbage, which is full of cycles, until the figure is done: it is then young and quickly found.
+
+    Collected while it is drawn, what is still in use counts as old, and to find it a few figures later means to
+    look at all that lives in the process: up to 0.4 seconds, while a slider moves.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _set(widget: ipywidgets.Widget, traits: Mapping[str, object]) -> None:
+    # All at once: an observer of h must not find the old w.
+    with widget.hold_sync(), widget.hold_trait_notifications():
+        for name, value in traits.items():
+            setattr(widget, name, value)
+
+
+_DRAWN = WeakKeyDictionary()
+
+
+def _drawn(figure: Figure) -> bytes:
+    if figure not in _DRAWN:
+        _DRAWN[figure] = render_png(figure, DPI)
+    return _DRAWN[figure]
+
+
+def render_png(figure: Figure, dpi: float) -> bytes:
+    KeptText(figure)
+    file = BytesIO()
+    figure.savefig(file, dpi=dpi, pil_kwargs={"compress_level": 1})
+    return file.getvalue()

@@ -1,0 +1,265 @@
+"""Explorer of the whole of PatchCore: every setting, its results against the last setting, and a table of all tried."""
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from html import escape
+from pathlib import Path
+from time import perf_counter
+
+import ipywidgets
+import numpy as np
+import torch
+import traitlets
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from scipy.ndimage import binary_dilation
+from torch.nn.functional import interpolate
+
+from patchcore_edu import colours, figures
+from patchcore_edu.conventions import CONVENTIONS
+from patchcore_edu.datasets import PhotoTextures
+from patchcore_edu.explorers.machinery.base import Explorer, Picture, choice, steps, whole
+from patchcore_edu.explorers.machinery.photographs import backbone, photographs
+from patchcore_edu.metrics import auroc, region_share
+from patchcore_edu.patchcore import PatchCore, Prediction
+
+PHOTOGRAPHS, SIZE = 8, 224
+LEVELS = {"1": (1,), "2": (2,), "3": (3,), "4": (4,), "1 and 2": (1, 2), "2 and 3": (2, 3), "2, 3 and 4": (2, 3, 4)}
+RATIOS = {"0.1 %": 0.001, "0.25 %": 0.0025, "0.5 %": 0.005, "1 %": 0.01, "2 %": 0.02, "5 %": 0.05, "10 %": 0.1}
+SHOWN = (0, 1, 16, 24, 28, 32)
+"""Of the test photographs: two good ones, a scratch, two blobs and a smear."""
+FILE = "patchcore_settings.csv"
+PIXELS, STEP, TITLE = 145, 150, 20
+"""A picture's side, from one to the next, and the height of a title, in pixels of the page."""
+SETTINGS = ("category", "conventions", "levels", "p", "s", "ratio", "b")
+RESULTS = {
+    "image_auroc": "image AUROC",
+    "pixel_auroc": "pixel AUROC",
+    "pro": "PRO",
+    "rows": "rows",
+    "mib": "MiB",
+    "ms": "ms",
+}
+LINES = 8
+"""How many of the settings tried the table shows; the file holds all."""
+
+
+class State(traitlets.HasTraits):
+    """The settings of PatchCore, and what they were before the last change."""
+
+    category = choice("Category", "brick", PhotoTextures.categories)
+    conventions = choice("Conventions", "paper", list(CONVENTIONS))
+    levels = steps("Levels", (2, 3), LEVELS)
+    p = whole("p, cells across", 3, 1, 9)
+    s = whole("s, stride", 1, 1, 4)
+    ratio = steps("Ratio kept", 0.01, RATIOS)
+    b = steps("b, neighbours of m*", 9, (1, 2, 3, 5, 9, 20, 50))
+    last = traitlets.Dict(allow_none=True, default_value=None)
+
+
+def settings(state: State) -> dict[str, object]:
+    """The settings as `PatchCore` takes them, and the category."""
+    return {name: getattr(state, name) for name in SETTINGS}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one setting gives, and the maps and scores of the six photographs that are shown, with the maps' maximum."""
+
+    image_auroc: float
+    pixel_auroc: float
+    pro: float
+    N: int
+    rows: int
+    mib: float
+    ms: float
+    maps: np.ndarray
+    scores: np.ndarray
+    high: float
+
+
+def render(state: State) -> Picture:
+    """Quality, size and time of this setting, and its maps, beside those of the last one."""
+    now, last = _result(**settings(state)), _if_valid(state.last)
+    shown = [settings(state)] + ([state.last] if last else [])
+    changed = [name for name in SETTINGS if state.last and state.last[name] != getattr(state, name)]
+    change = ", ".join(f"{name} {_text(state.last[name])} → {_text(getattr(state, name))}" for name in changed)
+    if last is None:
+        caption = (
+            f"Image AUROC {now.image_auroc:.3f} with {now.rows:,} rows. Move a slider: this setting then stays below."
+        )
+    else:
+        caption = f"{change}: image AUROC {last.image_auroc:.3f} → {now.image_auroc:.3f}, " + (
+            f"PRO {last.pro:.3f} → {now.pro:.3f}, rows {last.rows:,} → {now.rows:,}."
+        )
+
+    def against(form: str, name: str) -> str:
+        was = f" (before: {form.format(getattr(last, name))})" if last else ""
+        return form.format(getattr(now, name)) + was
+
+    return Picture(
+        figure=(_photographs(state.category), *(_maps(**setting) for setting in shown)),
+        caption=caption,
+        numbers={
+            "image AUROC": against("{:.3f}", "image_auroc"),
+            "pixel AUROC": against("{:.3f}", "pixel_auroc"),
+            "PRO": against("{:.3f}", "pro"),
+            "rows of M_C": against("{:,}", "rows") + f", of N = {now.N:,}",
+            "size of M_C": against("{:.2f} MiB", "mib"),
+            "time": against("{:.1f} ms", "ms") + " a photograph, without the network, on one thread",
+            "photographs": f"{PHOTOGRAPHS} good ones in the bank, all 40 test crops judged",
+        },
+    )
+
+
+def _text(value: object) -> str:
+    return "+".join(map(str, value)) if isinstance(value, tuple) else f"{value}"
+
+
+def _if_valid(setting: Mapping[str, object] | None) -> Result | None:
+    try:
+        return _result(**setting) if setting else None
+    except ValueError:
+        return None
+
+
+@lru_cache(maxsize=64)
+def _result(category: str, **setting) -> Result:
+    ratio = setting.pop("ratio")
+    model = PatchCore(backbone(), coreset_ratio=ratio, **setting)
+    good, tests = photographs(category, "train"), photographs(category, "test")
+    model.fit_patches(model.patches_of({j: good.phi[j][:PHOTOGRAPHS] for j in model.levels}))
+    start = perf_counter()
+    # In halves: the memory of the first is used again for the second, which is up to a third faster.
+    halves = ({j: tests.phi[j][half] for j in model.levels} for half in (slice(20), slice(20, None)))
+    prediction = Prediction.joined(model.predict_patches(model.patches_of(phi), SIZE) for phi in halves)
+    ms = 1000 * (perf_counter() - start) / len(tests.images)
+    pixel_auroc, pro = on_pixels(prediction.anomaly_map, category)
+    shown = list(SHOWN)
+    return Result(
+        image_auroc=auroc(prediction.score, [sample.anomalous for sample in tests.dataset]),
+        pixel_auroc=pixel_auroc,
+        pro=pro,
+        N=model.rows_before,
+        rows=len(model.bank),
+        mib=model.bank.vectors.numel() * 4 / 2**20,
+        ms=ms,
+        maps=_small(prediction.anomaly_map[None, shown])[0].numpy(),
+        scores=prediction.score[shown].numpy(),
+        high=float(prediction.anomaly_map[shown].max()),
+    )
+
+
+def on_pixels(maps: torch.Tensor, category: str, limit: float = 0.3) -> tuple[float, float]:
+    """Pixel AUROC and PRO of the test maps, from counts at 65,536 thresholds: a slider cannot wait for a sort."""
+    inside, share = _defects(category)
+    step = (maps * (65535 / maps.max())).flatten().int().numpy()
+    defective = np.bincount(step[inside], minlength=65536)
+    good = np.bincount(step, minlength=65536) - defective
+    shares = np.bincount(step[inside], share, 65536)
+    false, true, overlap = (np.r_[0, count[::-1].cumsum()] / count.sum() for count in (good, defective, shares))
+    rate = np.r_[false[false < limit], limit]
+    return _area(true, false), _area(np.interp(rate, false, overlap), rate) / limit
+
+
+def _area(y: np.ndarray, x: np.ndarray) -> float:
+    return float(torch.trapezoid(torch.from_numpy(y), torch.from_numpy(x)))
+
+
+@lru_cache(maxsize=3)
+def _defects(category: str) -> tuple[np.ndarray, np.ndarray]:
+    """The few pixels inside a mask, of all that the test maps have, and the share of its region that each is."""
+    masks = torch.stack([sample.mask for sample in photographs(category, "test").dataset])
+    inside = masks.flatten().nonzero()[:, 0]
+    return inside.numpy(), region_share(masks).flatten()[inside].numpy()
+
+
+@lru_cache(maxsize=3)
+def _photographs(category: str) -> Figure:
+    """The six photographs, with the edges of their defects drawn in."""
+    tests = photographs(category, "test")
+    pictures = _small(tests.images[list(SHOWN)]).permute(0, 2, 3, 1).numpy().copy()
+    masks = _small(torch.stack([tests.dataset[i].mask for i in SHOWN])[None].float())[0].numpy() > 0.5
+    pictures[binary_dilation(masks, np.ones((1, 3, 3))) & ~masks] = to_rgb(colours.ANOMALY)
+    return _strip(pictures, "")[0]
+
+
+@lru_cache(maxsize=64)
+def _maps(**setting) -> Figure:
+    """The six maps of a setting on one scale. Another setting has its own: its distances are of other vectors."""
+    result = _result(**setting)
+    name = ", ".join(f"{name} {_text(value)}" for name, value in setting.items() if name != "category")
+    figure, ax = _strip(colormaps[colours.MAP](result.maps / result.high)[..., :3], name)
+    dark = {"facecolor": "black", "edgecolor": "none", "alpha": 0.6, "pad": 1.5}
+    for i, score in enumerate(result.scores):
+        ax.text(i * STEP + 5, TITLE + 5, f"s = {score:.1f}", color="white", fontsize=10, va="top", bbox=dark)
+    scale = f"a distance\nblack: 0\nyellow: {result.high:.1f}"
+    ax.text(len(SHOWN) * STEP, TITLE + PIXELS / 2, scale, va="center", fontsize=9)
+    return figure
+
+
+def _strip(pictures: np.ndarray, title: str) -> tuple[Figure, Axes]:
+    """Six pictures (6, h, w, 3) beside one another, in one image on a sheet of one unit a pixel."""
+    top = TITLE if title else 0
+    figure = Figure(figsize=(11, (PIXELS + top + 5) / 90))
+    ax = figures.sheet(figure, (0, 0, 1, 1), 990, PIXELS + top + 5)
+    row = np.concatenate(np.pad(pictures, [(0, 0), (0, 0), (0, STEP - PIXELS), (0, 0)], constant_values=1), 1)
+    ax.imshow((255 * row).astype(np.uint8), extent=(0, row.shape[1], top + PIXELS, top), interpolation="nearest")
+    ax.text(0, 14, title, fontsize=10)
+    return figure, ax
+
+
+def _small(pictures: torch.Tensor) -> torch.Tensor:
+    """(n, c, H, W) as large as the page shows them: what is smaller is drawn faster."""
+    return interpolate(pictures, PIXELS, mode="bilinear", antialias=True)
+
+
+class Pipeline(Explorer):
+    """Change any setting of PatchCore: quality, size, time and maps against the last one; all tried in a table."""
+
+    State = State
+    render = staticmethod(render)
+
+    def __init__(self, **settings):
+        self.tried, self._now = {}, None
+        self._table, self._saved = ipywidgets.HTML(), ipywidgets.Label()
+        super().__init__(**settings)
+        button = ipywidgets.Button(description="Save as CSV", tooltip=f"Write all settings tried to {FILE}")
+        button.on_click(lambda _: self.save())
+        self.widget.children += (self._table, ipywidgets.HBox([button, self._saved]))
+
+    def save(self, path: str | Path = FILE) -> None:
+        """Write every setting tried, and its results, as a CSV file."""
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow([*SETTINGS, *RESULTS])
+            writer.writerows(self.tried.values())
+        self._saved.value = f"{len(self.tried)} settings are in {Path(path).resolve()}"
+
+    def _show(self, change: object = None) -> None:
+        now = settings(self.state)
+        if now != self._now:
+            self._now, self.state.last = now, self._now
+        super()._show(change)
+        if result := _if_valid(now):
+            row = [*map(_text, now.values()), *(getattr(result, name) for name in RESULTS)]
+            self.tried.setdefault(tuple(now.items()), row)
+            self._table.value = _html(list(self.tried.values()))
+
+
+def _html(rows: list[list]) -> str:
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("", *SETTINGS, *RESULTS.values()))
+    numbered = list(enumerate(rows, 1))[-LINES:]
+    body = "".join(
+        f"<tr>{''.join(f'<td>{escape(_short(cell))}</td>' for cell in (k, *row))}</tr>" for k, row in numbered
+    )
+    table = f'<table class="patchcore-numbers"><caption>settings tried</caption><tr>{head}</tr>{body}</table>'
+    return f'<div class="patchcore-view">{table}</div>'
+
+
+def _short(cell: object) -> str:
+    return f"{cell:.3f}" if isinstance(cell, float) else f"{cell}"

@@ -1,0 +1,136 @@
+"""Explorer of the whole: paint a defect on a good photograph, and the map and the score follow the brush."""
+
+import json
+from functools import lru_cache
+
+import numpy as np
+import torch
+import traitlets
+from matplotlib.figure import Figure
+from scipy.ndimage import distance_transform_edt
+
+from patchcore_edu import colours, figures
+from patchcore_edu.anomaly_score import max_patch_score
+from patchcore_edu.explorers.machinery.base import Explorer, Picture, real, switch, whole
+from patchcore_edu.explorers.machinery.canvas import png
+from patchcore_edu.explorers.machinery.photographs import model, photographs
+from patchcore_edu.patchcore import Prediction
+
+GOOD = 16
+"""The first test crops are the good ones."""
+SCRATCH = {"path": [[60, 150], [95, 132], [130, 121], [160, 116]], "brush": 5, "grey": 0.95, "smear": False}
+
+
+class State(traitlets.HasTraits):
+    """A good photograph, the brush, and the strokes painted so far."""
+
+    photograph = whole("Photograph, 0–15", 0, 0, GOOD - 1)
+    brush = whole("Brush, pixels across", 8, 2, 40)
+    grey = real("Grey, 0 black to 1 white", 0.95, 0, 1, 0.05)
+    smear = switch("Smear the pixels instead of painting")
+    h = traitlets.Int(6, min=0, max=27)
+    w = traitlets.Int(13, min=0, max=27)
+    strokes = traitlets.List([SCRATCH])
+
+
+def render(state: State) -> Picture:
+    """The painted photograph, its anomaly map, and its score beside the highest score of a good photograph."""
+    strokes = tuple(json.dumps(stroke) for stroke in state.strokes)
+    image, prediction = _painted(state.photograph, strokes), _judged(state.photograph, strokes)
+    _, tests = model("brick")
+    high, normal = float(tests.anomaly_map.max()), float(tests.score[:GOOD].max())
+    anomaly, s = prediction.anomaly_map[0], float(prediction.score[0])
+    s_star, _ = max_patch_score(prediction.patch_distance)
+    row, column = divmod(int(anomaly.argmax()), anomaly.shape[1])
+    verdict = "above" if s > normal else "not above"
+    what = "Painted" if strokes else "Nothing is painted yet"
+    return Picture(
+        figure=_figure(anomaly, s, normal, high),
+        caption=f"{what}: s = {s:.1f} is {verdict} {normal:.1f}, the highest score of {GOOD} good photographs.",
+        formula=f"s = w · s* = {s / s_star.item():.4f} · {s_star.item():.2f} = {s:.2f}",
+        numbers={
+            "score s": f"{s:.2f}",
+            f"highest s of {GOOD} good photographs": f"{normal:.2f}",
+            "brightest pixel of the smoothed map": f"{anomaly.max():.1f} at row {row}, column {column}",
+            "strokes": str(len(strokes)),
+        },
+        canvas={
+            "image": png(image),
+            "alt": f"Good photograph {state.photograph} of a brick wall, to paint on.",
+            "paint": True,
+            "brush": state.brush,
+            "grey": state.grey,
+            "smear": state.smear,
+        },
+    )
+
+
+def paint(image: np.ndarray, path: list, brush: int, grey: float, smear: bool) -> np.ndarray:
+    """A copy of a grey picture (H, W) with one stroke along a path [[x, y], …], `brush` pixels across."""
+    points = _every_pixel(np.array(path))
+    if smear:
+        return _smeared(image, points, brush)
+    off_path = np.ones(image.shape, dtype=bool)
+    off_path[points[:, 1], points[:, 0]] = False
+    return np.where(distance_transform_edt(off_path) <= brush / 2, np.float32(grey), image)
+
+
+def _every_pixel(path: np.ndarray) -> np.ndarray:
+    length = np.abs(np.diff(path, axis=0)).max(1).cumsum() if len(path) > 1 else np.zeros(0)
+    at = np.arange(1 + (length[-1] if len(length) else 0))
+    return np.stack([np.interp(at, [0, *length], path[:, axis]) for axis in (0, 1)], 1).round().astype(int)
+
+
+def _smeared(image: np.ndarray, points: np.ndarray, brush: int) -> np.ndarray:
+    """Drag what lies under the brush along the path, like a finger over wet paint: 15 % is exchanged each pixel."""
+    reach = brush // 2
+    image = np.pad(image, reach, mode="edge")
+    disc = np.hypot(*np.ogrid[-reach : reach + 1, -reach : reach + 1]) <= brush / 2
+    carried = None
+    for x, y in points:
+        under = image[y : y + 2 * reach + 1, x : x + 2 * reach + 1]
+        carried = under.copy() if carried is None else 0.85 * carried + 0.15 * under
+        under[disc] = carried[disc]
+    return image[reach : len(image) - reach, reach : image.shape[1] - reach]
+
+
+@lru_cache(maxsize=64)
+def _painted(photograph: int, strokes: tuple[str, ...]) -> np.ndarray:
+    # Only the last stroke is new while the brush moves; the ones before it are kept.
+    if not strokes:
+        return photographs("brick", "test").images[photograph, 0].numpy()
+    return paint(_painted(photograph, strokes[:-1]), **json.loads(strokes[-1]))
+
+
+@lru_cache(maxsize=8)
+def _judged(photograph: int, strokes: tuple[str, ...]) -> Prediction:
+    fitted, _ = model("brick")
+    image = torch.from_numpy(np.ascontiguousarray(_painted(photograph, strokes), dtype=np.float32))
+    return fitted.predict(image.expand(1, 3, -1, -1))
+
+
+def _figure(anomaly: torch.Tensor, s: float, normal: float, high: float) -> Figure:
+    figure = Figure(figsize=(6.8, 4.0))
+    ax = figures.sheet(figure, (0, 0, 1, 1), 680, 400)
+    ax.imshow(anomaly.numpy(), colours.MAP, vmin=0, vmax=high, extent=(5, 365, 395, 35))
+    ax.text(185, 26, "Anomaly map", fontsize=10, ha="center")
+    ax.text(400, 26, "distance to the bank", fontsize=10)
+    top = 1.3 * high
+    y = figures.ruler(ax, 0, top, (420, 440, 390, 35), brightest=high)
+    for value, text, colour in (
+        (s, f"s = {s:.1f}, this photograph", colours.QUERY),
+        (normal, f"{normal:.1f}, highest of {GOOD} good", colours.CORESET),
+    ):
+        # The names are kept apart when the two scores are close.
+        apart = 0.035 * top if abs(s - normal) < 0.07 * top else 0
+        at = value + (apart if value == max(s, normal) else -apart)
+        ax.plot(449, y(min(value, top)), "<", color=colour, markersize=10)
+        ax.text(463, y(min(at, top)), text, va="center", fontsize=10)
+    return figure
+
+
+class PaintDefect(Explorer):
+    """Paint on a good photograph: the anomaly map and the score follow the brush."""
+
+    State = State
+    render = staticmethod(render)

@@ -1,0 +1,201 @@
+"""Reading, resizing, and unpacking."""
+
+import io
+import itertools
+import tarfile
+import zipfile
+from fractions import Fraction
+from math import ceil, floor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from patchcore_edu.datasets.photograph_files import read_mask, read_photograph, resize_sample, unpack
+
+
+def save(path: Path, pixels, mode: str | None = None, **options) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(np.asarray(pixels))
+    (image.convert(mode) if mode else image).save(path, **options)
+    return path
+
+
+def test_grey_goes_into_three_channels(tmp_path):
+    image = read_photograph(save(tmp_path / "a.png", np.array([[0, 51, 255]], dtype=np.uint8)))
+    torch.testing.assert_close(image, torch.tensor([0, 0.2, 1]).expand(3, 1, 3))
+
+
+def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path):
+    pixels = np.array([[0, 256, 13107, 65535]], dtype=np.uint16)
+    for name in ("a.png", "a.tif"):
+        image = read_photograph(save(tmp_path / name, pixels))
+        torch.testing.assert_close(image, torch.tensor([0, 256 / 65535, 0.2, 1]).expand(3, 1, 4))
+
+
+def test_transparency_lies_on_white_in_a_photograph_and_is_no_defect_in_a_mask(tmp_path):
+    pixels = np.array([[[255, 0, 0, 255], [255, 0, 0, 0], [0, 0, 0, 51]]], dtype=np.uint8)
+    image = read_photograph(save(tmp_path / "a.png", pixels))
+    torch.testing.assert_close(image[:, 0].T, torch.tensor([[1.0, 0, 0], [1, 1, 1], [0.8, 0.8, 0.8]]))
+    assert read_mask(tmp_path / "a.png").tolist() == [[True, False, False]]
+
+
+def test_a_palette_is_looked_up(tmp_path):
+    paletted = Image.new("P", (2, 1))
+    paletted.putpalette([0, 0, 255, 255, 51, 0])
+    paletted.putdata([1, 0])
+    image = read_photograph(save(tmp_path / "a.png", paletted))
+    torch.testing.assert_close(image[:, 0].T, torch.tensor([[1, 0.2, 0], [0, 0, 1]]))
+    image = read_photograph(save(tmp_path / "b.png", paletted, transparency=1))
+    torch.testing.assert_close(image[:, 0].T, torch.tensor([[1.0, 1, 1], [0, 0, 1]]))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "RGB", "RGBA", "CMYK", "YCbCr"])
+def test_every_common_mode_becomes_three_channels(tmp_path, mode):
+    image = read_photograph(save(tmp_path / "a.tif", np.zeros((2, 3, 3), dtype=np.uint8), mode))
+    assert image.shape == (3, 2, 3) and image.dtype == torch.float32 and image.max() == 0
+
+
+def test_the_orientation_tag_is_applied(tmp_path):
+    picture = Image.fromarray(np.array([[0, 255]], dtype=np.uint8))
+    exif = picture.getexif()
+    exif[0x0112] = 6  # To be shown turned clockwise: what is left comes to the top.
+    assert read_photograph(save(tmp_path / "a.png", picture, exif=exif))[0].tolist() == [[0], [1]]
+
+
+@pytest.mark.parametrize("high", [1, 255])
+def test_a_mask_may_be_written_with_any_two_values_and_faint_fringes(tmp_path, high):
+    pixels = np.array([[0, high, high // 8]], dtype=np.uint8)
+    assert read_mask(save(tmp_path / "a.png", pixels)).tolist() == [[False, True, False]]
+    assert not read_mask(save(tmp_path / "b.png", np.zeros((2, 2), dtype=np.uint8))).any()
+
+
+def test_a_damaged_photograph_is_named(tmp_path):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (60, 60, 3), dtype=np.uint8)
+    for suffix in ("png", "jpg", "bmp", "tif", "webp"):
+        whole = save(tmp_path / f"whole.{suffix}", pixels).read_bytes()
+        for name, content in (("cut", whole[: len(whole) // 2]), ("empty", b""), ("text", b"not a picture")):
+            path = tmp_path / f"{name}.{suffix}"
+            path.write_bytes(content)
+            with pytest.raises(ValueError, match=f"{name}.{suffix} cannot be read as a photograph"):
+                read_photograph(path)
+    broken = bytearray((tmp_path / "whole.png").read_bytes())
+    broken[len(broken) // 2] ^= 255
+    (tmp_path / "broken.png").write_bytes(broken)
+    with pytest.raises(ValueError, match=r"broken.png cannot be read"):
+        read_photograph(tmp_path / "broken.png")
+
+
+def test_values_without_a_known_range_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"a.tif cannot be read.*floating-point"):
+        read_photograph(save(tmp_path / "a.tif", np.ones((2, 2), dtype=np.float32)))
+    with pytest.raises(ValueError, match=r"b.tif cannot be read.*70000, beyond 16 bits"):
+        read_photograph(save(tmp_path / "b.tif", np.full((2, 2), 70000, dtype=np.int32)))
+
+
+def test_a_photograph_that_is_not_there_is_no_damaged_one(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"gone.png"):
+        read_photograph(tmp_path / "gone.png")
+
+
+def covered(n: int, m: int, i: int) -> range:
+    """The pixels of an axis of length n that pixel i touches after resizing the axis to m."""
+    return range(floor(Fraction(i * n, m)), ceil(Fraction((i + 1) * n, m)))
+
+
+masks = st.tuples(st.integers(1, 24), st.integers(1, 24)).flatmap(
+    lambda shape: st.lists(st.tuples(st.integers(0, shape[0] - 1), st.integers(0, shape[1] - 1)), max_size=3).map(
+        lambda ones: (shape, ones)
+    )
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(masks, st.integers(1, 12), st.integers(0, 6), st.sampled_from(["keep", "squash"]))
+def test_a_resized_mask_invents_and_loses_nothing(mask, size, extra, aspect):
+    (height, width), ones = mask
+    before = torch.zeros(height, width, dtype=torch.bool)
+    for row, column in ones:
+        before[row, column] = True
+    resize = size + extra
+    image, after = resize_sample(torch.rand(3, height, width), before, size, resize, aspect)
+    assert after.shape == (size, size) and after.dtype == torch.bool
+    assert image.shape == (3, size, size) and image.min() >= 0 and image.max() <= 1
+
+    short = min(height, width)
+    full = [size, size] if aspect == "squash" else [round(resize * side / short) for side in (height, width)]
+    top, left = (round((side - size) / 2) for side in full)
+    for i, j in itertools.product(range(size), range(size)):
+        rows, columns = covered(height, full[0], top + i), covered(width, full[1], left + j)
+        assert after[i, j] == any(row in rows and column in columns for row, column in ones)
+
+
+def test_one_pixel_of_a_large_photograph_does_not_vanish():
+    mask = torch.zeros(1024, 1024, dtype=torch.bool)
+    mask[700, 333] = True
+    _, small = resize_sample(torch.zeros(3, 1024, 1024), mask)
+    # 1024 → 256 is a factor of 4, and the crop starts at 16.
+    assert small.nonzero().tolist() == [[700 // 4 - 16, 333 // 4 - 16]]
+
+
+def test_keep_crops_the_ends_and_squash_keeps_them():
+    ramp = torch.linspace(0, 1, 800)[:, None].expand(800, 200)
+    mask = torch.zeros(800, 200, dtype=torch.bool)
+    mask[:40] = True
+    kept, kept_mask = resize_sample(ramp.expand(3, -1, -1), mask, size=100, resize=100)
+    squashed, squashed_mask = resize_sample(ramp.expand(3, -1, -1), mask, size=100, aspect="squash")
+    # 800 × 200 becomes 400 × 100, of which rows 150 to 249 are kept.
+    assert kept[0, 0, 50].item() == pytest.approx(150 / 400, abs=0.01) and not kept_mask.any()
+    assert kept[0, -1, 50].item() == pytest.approx(250 / 400, abs=0.01)
+    assert squashed[0, 0, 50] < 0.02 and squashed[0, -1, 50] > 0.98
+    assert squashed_mask[:5].all() and not squashed_mask[5:].any()
+
+
+def test_image_and_mask_stay_aligned():
+    image, mask = torch.zeros(3, 300, 420), torch.zeros(300, 420, dtype=torch.bool)
+    image[:, 100:140, 200:260], mask[100:140, 200:260] = 1, True
+    for aspect in ("keep", "squash"):
+        small, small_mask = resize_sample(image, mask, 128, 150, aspect)
+        assert (small_mask >= (small[0] > 0.5)).all()
+        assert small_mask.sum() < 1.2 * (small[0] > 0.5).sum()
+
+
+@pytest.mark.parametrize("name", ["../evil.txt", "a/../../evil.txt", "/tmp/evil.txt", "..\\evil.txt", "C:\\evil.txt"])
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.xz"])
+def test_a_path_that_escapes_is_refused_before_anything_is_written(tmp_path, name, kind):
+    archive, inside = tmp_path / f"a.{kind}", tmp_path / "one" / "two"
+    if kind == "zip":
+        with zipfile.ZipFile(archive, "w") as opened:
+            opened.writestr("harmless.txt", "first")
+            opened.writestr(name, "evil")
+    else:
+        with tarfile.open(archive, "w:xz" if kind == "tar.xz" else "w") as opened:
+            for member in ("harmless.txt", name):
+                opened.addfile(tarfile.TarInfo(member), io.BytesIO())
+    with pytest.raises(ValueError) as error:
+        unpack(archive, inside)
+    assert repr(name) in str(error.value) and "leads outside" in str(error.value)
+    assert list(tmp_path.rglob("*")) == [archive] and not Path("/tmp/evil.txt").exists()
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, "zip"])
+def test_links_and_devices_are_refused(tmp_path, kind):
+    archive = tmp_path / "archive"
+    if kind == "zip":
+        link = zipfile.ZipInfo("link")
+        link.external_attr = 0o120777 << 16
+        with zipfile.ZipFile(archive, "w") as opened:
+            opened.writestr(link, "/etc")
+    else:
+        link = tarfile.TarInfo("link")
+        link.type, link.linkname = kind, "/etc"
+        with tarfile.open(archive, "w") as opened:
+            opened.addfile(link)
+    with pytest.raises(ValueError, match="'link', a link or a device; nothing was unpacked"):
+        unpack(archive, tmp_path / "inside")
+    assert not (tmp_path / "inside").exists()

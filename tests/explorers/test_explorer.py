@@ -1,0 +1,103 @@
+"""Every explorer without a browser: states at their extremes, bounded memory, static pictures."""
+
+import io
+
+import pytest
+import torch
+import traitlets
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+
+from patchcore_edu import aggregate, explorers
+from patchcore_edu.explorers import Neighbourhood
+from patchcore_edu.explorers.machinery.base import KEPT, Explorer, Picture, choice, switch, whole
+
+
+class Toy(Explorer):
+    """p and s of a map of 4 × 4; p larger than s says why not."""
+
+    rendered = 0
+
+    class State(traitlets.HasTraits):
+        s = whole("s, stride", 1, 1, 200)
+        p = whole("p, cells across", 1, 1, 9)
+        border = choice("Border", "clip", ["clip", "zero"])
+        shared = switch("Shared scale", True)
+
+    @staticmethod
+    def render(state):
+        Toy.rendered += 1
+        aggregate(torch.ones(1, 1, 4, 4), state.p)
+        return Picture(Figure(figsize=(2, 1)), f"p = {state.p}", {"s": str(state.s)})
+
+
+def pixels(png: bytes):
+    return imread(io.BytesIO(png))
+
+
+@pytest.mark.parametrize("name", explorers.__all__)
+def test_every_explorer_is_complete_at_once_and_accessible(name):
+    explorer = getattr(explorers, name)()
+    picture = explorer.picture()
+    view = explorer._view
+    assert view.caption == picture.caption and "\n" not in picture.caption and 20 < len(picture.caption) < 200
+    assert dict(view.numbers) == dict(picture.numbers) and picture.numbers
+    assert pixels(view.pngs[0]).std() > 0.05
+    assert explorer.canvas is None or (explorer.canvas.image[:4] == b"\x89PNG" and explorer.canvas.alt)
+    data, metadata = explorer._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in data
+    assert metadata["image/png"]["alt"] == picture.caption == data["text/plain"]
+    static = pixels(data["image/png"])
+    assert static.shape[1] >= 800 and static.std() > 0.05
+    assert isinstance(explorer.figure(), Figure)
+
+
+def test_a_control_moves_the_state_and_the_state_moves_the_control():
+    toy = Toy(p=3)
+    assert list(toy.controls) == ["s", "p", "border", "shared"]
+    toy.controls["p"].value = 4
+    assert toy._view.caption == "p = 4" and toy.state.p == 4
+    toy.state.p = 2
+    assert toy.controls["p"].value == 2 and toy._view.caption == "p = 2"
+
+
+def test_a_combination_that_makes_no_sense_says_why():
+    toy = Toy()
+    toy.state.p = 7
+    assert toy._view.caption.startswith("Nothing to show: p was 7")
+    assert pixels(toy._view.pngs[0])[..., :3].min() < 0.5, "the reason stands in the picture too"
+    toy.state.p = 1
+    assert toy._view.caption == "p = 1"
+
+
+def test_settings_out_of_range_are_refused():
+    with pytest.raises(traitlets.TraitError, match="'p'"):
+        Toy(p=0)
+    with pytest.raises(traitlets.TraitError, match="'border'"):
+        Toy(border="wrap")
+    with pytest.raises(ValueError, match=r"settings were \['q'\]; they may be \['border', 'p', 's', 'shared'\]"):
+        Toy(q=1)
+
+
+def test_visited_settings_are_kept_and_their_number_is_bounded():
+    toy = Toy()
+    for s in range(1, 201):
+        toy.state.s = s
+    assert toy._kept.cache_info().currsize == KEPT
+    rendered = Toy.rendered
+    for s in range(199, 201 - KEPT, -1):
+        toy.state.s = s
+        assert dict(toy._view.numbers) == {"s": str(s)}
+    assert Toy.rendered == rendered
+    toy.state.s = 1
+    assert Toy.rendered == rendered + 1 and dict(toy._view.numbers) == {"s": "1"}
+
+
+def test_pointing_renders_once():
+    explorer = Neighbourhood()
+    misses = explorer._kept.cache_info().misses
+    explorer.canvas.set_state({"h": 5, "w": 6})
+    assert (explorer.state.h, explorer.state.w) == (5, 6)
+    assert explorer._kept.cache_info().misses == misses + 1
+    explorer.state.h = 7
+    assert explorer.canvas.h == 7

@@ -1,0 +1,49 @@
+"""`PaintDefect` without a browser: its numbers against the package."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.image import imread
+
+from patchcore_edu.explorers import PaintDefect
+from patchcore_edu.explorers.machinery.photographs import model, photographs
+from patchcore_edu.explorers.tour import SCRATCH, paint
+
+
+def pixels(png: bytes):
+    return imread(io.BytesIO(png))
+
+
+def test_paint_defect_agrees_with_the_package():
+    fitted, tests = model("brick")
+    explorer = PaintDefect(photograph=3, strokes=[])
+    highest = tests.score[:16].max()
+    clean, caption = explorer.picture().numbers, explorer.picture().caption
+    assert caption.startswith("Nothing is painted yet") and "not above" in caption
+    assert clean["score s"] == f"{tests.score[3]:.2f}" and clean["highest s of 16 good photographs"] == f"{highest:.2f}"
+    explorer.state.strokes = [SCRATCH, {"path": [[20, 20]], "brush": 12, "grey": 0.0, "smear": False}]
+    image = torch.from_numpy(pixels(explorer.canvas.image)[..., :3]).permute(2, 0, 1)
+    score = fitted.predict(image[None]).score
+    # The browser's picture is rounded to 256 greys.
+    assert float(explorer.picture().numbers["score s"]) == pytest.approx(float(score), rel=0.01)
+    assert score > highest and f"is above {highest:.1f}" in explorer.picture().caption
+    explorer.state.strokes = []
+    assert explorer.picture().numbers == clean
+
+
+def test_a_stroke_changes_what_lies_under_it_alone():
+    image = photographs("brick", "test").images[0, 0].numpy()
+    across = {"path": [[50, 100], [150, 100]], "brush": 9}
+    for smear in (False, True):
+        painted = paint(image, **across, grey=0.9, smear=smear)
+        assert painted.shape == image.shape and painted is not image
+        rows, columns = np.nonzero(painted != image)
+        assert (rows.min(), rows.max()) == (96, 104) and 46 <= columns.min() and columns.max() <= 154
+    assert (paint(image, **across, grey=0.9, smear=False)[96:105, 50:151] == np.float32(0.9)).all()
+    even = np.full((64, 64), 0.3, dtype=np.float32)
+    assert paint(even, [[0, 0], [63, 63]], 15, 0.9, True) == pytest.approx(even)
+    edge = np.where(np.arange(64) < 32, np.float32(0.1), np.float32(0.8)) * np.ones((64, 1), np.float32)
+    dragged = paint(edge, [[24, 30], [44, 30]], 8, 0.9, True)
+    assert 0.1 < dragged[30, 40] < 0.75, "dark is carried over the edge, and thins out"
