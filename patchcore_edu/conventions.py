@@ -14,9 +14,7 @@ class Conventions:
     """One choice for each thing that the paper does not fix. `dataclasses.replace` changes single fields.
 
     Attributes:
-        border, pooling: see `aggregate` (eq. 2). Unlike `aggregate`, the whole pipeline counts zeros unless told
-            otherwise, as all published codes do: vectors at the border then shrink, and so do their distances.
-            The network's own padding makes border patches odd, and with "clip" they raise false alarms.
+        border, pooling: see `aggregate` (eq. 2).
         merge, stride_on: see `patch_set` (eq. 3).
         dim: d, the length of a patch vector for pooling="flattened" or merge="pool".
         projection: ψ, see `random_projection` (Algorithm 1); None guides the choice by the full vectors.

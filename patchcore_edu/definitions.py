@@ -23,9 +23,9 @@ def feature_vector(phi_j, h, w):
 
 
 def aggregate(phi_j, h, w, p):
-    """Eq. (2): f_agg, the mean over the cells of N_p. Each channel keeps its own mean."""
-    cells = neighbourhood(h, w, p, shape=(len(phi_j[0]), len(phi_j[0][0])))
-    return [sum(channel[a][b] for a, b in cells) / len(cells) for channel in phi_j]
+    """Eq. (2): f_agg, the mean over N_p, for each channel alone. A cell past the border counts as 0."""
+    inside = neighbourhood(h, w, p, shape=(len(phi_j[0]), len(phi_j[0][0])))
+    return [sum(channel[a][b] for a, b in inside) / len(neighbourhood(h, w, p)) for channel in phi_j]
 
 
 def patch_set(phi_j, p, s):

@@ -9,8 +9,8 @@ def neighbourhood(h: int, w: int, p: int, shape: tuple[int, int] | None = None) 
     N_p^(h,w) = {(a, b) : a ∈ [h − ⌊p/2⌋, …, h + ⌊p/2⌋], b ∈ [w − ⌊p/2⌋, …, w + ⌊p/2⌋]}
 
     p counts cells across, it is no radius. The formula is read literally, so an even p gives (p + 1)² cells and
-    N_2 = N_3. The paper does not say what happens past the border: with `shape`, cells outside the map are left
-    out; without it, they are listed.
+    N_2 = N_3. The paper does not say what happens past the border: with `shape`, only cells inside the map are
+    listed; `aggregate` decides what the others count for.
 
     Args:
         h, w: the location, 0-based row and column of the feature map, in cells.
@@ -29,7 +29,7 @@ def neighbourhood(h: int, w: int, p: int, shape: tuple[int, int] | None = None) 
         >>> neighbourhood(0, 0, p=3, shape=(28, 28))
         [(0, 0), (0, 1), (1, 0), (1, 1)]
 
-    Source: §3.1, eq. (1). Clipping at the border is our choice.
+    Source: §3.1, eq. (1).
     """
     r = radius(p, shape)
     rows, columns = range(h - r, h + r + 1), range(w - r, w + r + 1)

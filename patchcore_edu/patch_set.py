@@ -16,7 +16,7 @@ def patch_set(
     phi: Mapping[int, torch.Tensor],
     p: int = 3,
     s: int = 1,
-    border: str = "clip",
+    border: str = "zero",
     pooling: str = "spatial",
     merge: str = "concatenate",
     dim: int = 1024,

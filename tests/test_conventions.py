@@ -41,15 +41,15 @@ def test_what_published_codes_chose_differently(name, differs):
     assert CONVENTIONS[name] == replace(Conventions(), **differs)
 
 
-def test_a_choice_defaults_to_that_of_its_function_except_for_the_border():
-    """Whoever calls the functions one after another gets what the pipeline does, but for the one documented choice."""
+def test_a_choice_defaults_to_that_of_its_function():
+    """Whoever calls the functions one after another gets what the pipeline does."""
     differs = set()
     for function in (aggregate, patch_set, greedy_coreset, anomaly_map):
         names, values = function.__code__.co_varnames[: function.__code__.co_argcount], function.__defaults__
         for name, value in zip(names[-len(values) :], values, strict=True):
             if name in {field.name for field in fields(Conventions)} and getattr(Conventions(), name) != value:
                 differs.add((name, value, getattr(Conventions(), name)))
-    assert differs == {("border", "clip", "zero")}
+    assert differs == set()
     assert random_projection.__defaults__ == (Conventions().projection_dim, 0, Conventions().projection)
 
 
@@ -64,7 +64,7 @@ def test_a_record_is_frozen_and_replaced():
 @pytest.mark.parametrize(
     "field, value, allowed",
     [
-        ("border", "wrap", "it must be one of 'clip', 'zero', 'valid'"),
+        ("border", "wrap", "it must be one of 'zero', 'clip', 'valid'"),
         ("pooling", "max", "it must be one of 'spatial', 'flattened'"),
         ("merge", "add", "it must be one of 'concatenate', 'pool'"),
         ("stride_on", "image", "it must be one of 'merged', 'level'"),

@@ -19,7 +19,7 @@ def test_eq_1():
 def test_eq_2():
     assert definitions.feature_vector(MAP, 0, 2) == [3, 0]
     assert definitions.aggregate(MAP, 1, 1, p=3) == [5, 1]
-    assert definitions.aggregate(MAP, 0, 0, p=3) == [(1 + 2 + 4 + 5) / 4, 9 / 4]
+    assert definitions.aggregate(MAP, 0, 0, p=3) == [(1 + 2 + 4 + 5) / 9, 9 / 9]
 
 
 def test_eq_3():

@@ -100,7 +100,7 @@ def test_03_aggregation(phi):
     flat = aggregate(one, 3, border="zero", pooling="flattened", dim=12)[0, :, 2, 2]
     said("03_aggregation", f"Number 7 is {flat[7]:.1f}", f"Number 8 is {flat[8]:.0f}.")
     assert flat.nonzero().flatten().tolist() == [7, 8]
-    assert torch.equal(aggregate(one, 3, border="zero", pooling="flattened", dim=8), aggregate(one, 3, border="zero"))
+    assert torch.equal(aggregate(one, 3, border="zero", pooling="flattened", dim=8), aggregate(one, 3))
 
 
 def test_04_patch_set(phi):
@@ -154,7 +154,7 @@ def test_06_coreset():
     said("06_coreset", f"{two}, against {most_random} at random. With ψ to 128 dimensions it is {projected}.")
 
     of = {split: photographs("brick", split) for split in ("train", "test")}
-    patches = {split: patch_set({j: crops.phi[j] for j in (2, 3)}, border="zero") for split, crops in of.items()}
+    patches = {split: patch_set({j: crops.phi[j] for j in (2, 3)}) for split, crops in of.items()}
     vectors = patches["train"].flatten(0, 2)
     picks = [greedy_coreset(vectors, size=250, seed=seed) for seed in range(3)]
     [radius] = {f"{covering_radius(vectors, chosen):.1f}" for chosen in picks}
@@ -200,7 +200,7 @@ def test_09_patchcore():
     assert across == 7
     said("09_patchcore", f"{1 - (224 / 256) ** 2:.0%}".replace("%", " %"))
     good, tests = photographs("brick", "train"), photographs("brick", "test")
-    patches = [patch_set({j: crops.phi[j] for j in (2, 3)}, 9, border="zero") for crops in (good, tests)]
+    patches = [patch_set({j: crops.phi[j] for j in (2, 3)}, 9) for crops in (good, tests)]
     vectors = patches[0].flatten(0, 2)
     distance, _ = patch_neighbours(patches[1], vectors[greedy_coreset(random_projection(vectors), size=500)])
     reached = distance.amax((1, 2))

@@ -90,7 +90,7 @@ def test_a_stride_on_each_level_comes_before_the_merge():
 
 def test_p_is_counted_on_the_map_of_each_level():
     phi = {2: torch.zeros(1, 1, 4, 4), 3: torch.tensor([[[[4.0, 0.0], [0.0, 0.0]]]])}
-    assert patch_set(phi, p=2)[..., 1].unique().tolist() == [1]
+    assert patch_set(phi, p=2, border="clip")[..., 1].unique().tolist() == [1]
 
 
 @pytest.mark.parametrize("p, side", [(1, 28), (2, 27), (3, 28), (4, 27), (5, 28)])
@@ -121,7 +121,7 @@ fine, coarse = torch.ones(2, 3, 8, 8), torch.ones(2, 5, 4, 4)
         ({"p": 5}, "p was 5; it must be a whole number from 1 to 4"),
         ({"s": 0}, "s was 0; it must be a whole number of at least 1"),
         ({"s": 1.5}, "s was 1.5; it must be a whole number of at least 1"),
-        ({"border": "wrap"}, "border was 'wrap'; it must be one of 'clip', 'zero', 'valid'"),
+        ({"border": "wrap"}, "border was 'wrap'; it must be one of 'zero', 'clip', 'valid'"),
         ({"pooling": "max"}, "pooling was 'max'; it must be one of 'spatial', 'flattened'"),
         ({"merge": "add"}, "merge was 'add'; it must be one of 'concatenate', 'pool'"),
         ({"merge": "pool", "dim": 0}, "dim was 0; it must be a whole number of at least 1"),

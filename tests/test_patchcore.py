@@ -9,6 +9,8 @@ from patchcore_edu import (
     MemoryBank,
     PatchCore,
     anomaly_map,
+    auroc,
+    feature_maps,
     greedy_coreset,
     image_score,
     memory_bank,
@@ -43,7 +45,7 @@ def test():
 
 
 def images_of(samples):
-    return torch.stack([sample.image for sample in samples.samples])
+    return torch.stack([samples[i].image for i in range(len(samples))])
 
 
 def assert_same(one, other):
@@ -75,7 +77,7 @@ def test_kept_feature_maps_give_the_same_bank_and_the_same_answer(backbone, good
 
 def test_it_is_the_equations_one_after_another(backbone, good, test):
     model = PatchCore(backbone, levels=(3, 2), p=3, s=2, coreset_ratio=0.2, b=4, seed=7).fit(good)
-    P = patch_set(backbone(images_of(good), (2, 3)), p=3, s=2, border="zero")
+    P = patch_set(backbone(images_of(good), (2, 3)), p=3, s=2)
     M = memory_bank(P, s=2)
     M_C = M.take(greedy_coreset(random_projection(M.vectors, 128, seed=7), ratio=0.2, seed=7))
     assert model.rows_before == len(M) == 18 * 4 * 4 and len(model.bank) == int(0.2 * len(M))
@@ -84,12 +86,27 @@ def test_it_is_the_equations_one_after_another(backbone, good, test):
     assert torch.equal(model.bank.image, M_C.image) and torch.equal(model.bank.position, M_C.position)
 
     prediction = model.predict(test)
-    P_test = patch_set(backbone(images_of(test), (2, 3)), p=3, s=2, border="zero")
+    P_test = patch_set(backbone(images_of(test), (2, 3)), p=3, s=2)
     distance, nearest = patch_neighbours(P_test, model.bank.vectors)
     torch.testing.assert_close(prediction.patch_distance, distance)
     assert torch.equal(prediction.nearest, nearest)
     torch.testing.assert_close(prediction.score, image_score(P_test, model.bank.vectors, b=4))
     torch.testing.assert_close(prediction.anomaly_map, anomaly_map(distance, 64))
+
+
+def test_the_eight_steps_of_the_tour_give_its_numbers(backbone):
+    """Whoever composes the functions with their defaults, as 00_tour does, gets the scores and maps of `PatchCore()`."""
+    train, test = PhotoTextures("brick", "train"), PhotoTextures("brick", "test")
+    good, images = images_of(train), images_of(test)
+    bank = memory_bank(patch_set(feature_maps(good, backbone)))
+    coreset = bank.take(greedy_coreset(random_projection(bank.vectors), ratio=0.1))
+    patches = patch_set(feature_maps(images, backbone))
+    distance, nearest = patch_neighbours(patches, coreset.vectors)
+    score = image_score(patches, coreset.vectors, neighbours=(distance, nearest))
+    prediction = PatchCore(backbone).fit(train).predict(test)
+    torch.testing.assert_close(score, prediction.score, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(anomaly_map(distance, 224), prediction.anomaly_map, rtol=1e-5, atol=1e-5)
+    assert auroc(score, torch.tensor([sample.anomalous for sample in test])) > 0.99
 
 
 def test_it_tells_good_from_bad(fitted, test):

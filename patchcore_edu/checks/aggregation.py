@@ -1,6 +1,5 @@
 """The exercise of 03: f_agg, the mean over N_p (eq. 2)."""
 
-import torch
 from torch.nn.functional import avg_pool2d, max_pool2d, pad
 
 from patchcore_edu.aggregation import aggregate
@@ -17,15 +16,16 @@ def _padded(phi_j, p, mode):
     return _box(pad(phi_j, [p // 2] * 4, mode=mode), p)
 
 
-def _members(phi_j, p):
-    """(1, 1, h*, w*): how many cells N_p has at each place."""
-    return aggregate(torch.ones_like(phi_j[:1, :1]), p, border="zero") * (2 * (p // 2) + 1) ** 2
+def _cells(p):
+    """How many cells N_p has."""
+    return (2 * (p // 2) + 1) ** 2
 
 
 AGGREGATE = Exercise(
     "03_aggregation",
     "aggregate(phi_j, p) → tensor (n, c, h*, w*)",
-    "Eq. (2): at every place of phi_j (n, c, h*, w*) the mean over the cells of N_p that exist, each channel alone.",
+    "Eq. (2): at every place of phi_j (n, c, h*, w*) the mean over the cells of N_p, each channel alone. A cell "
+    "past the border counts as 0.",
     aggregate,
     {
         "two channels of 3 × 4 cells": (counted(1, 2, 3, 4) ** 2, 3),
@@ -35,9 +35,9 @@ AGGREGATE = Exercise(
         "even p, as large as the map": (generated(4, 2, 2, 4, 4), 4),
     },
     {
-        "zeros counted at the border": (
-            "How many cells does N_p have in a corner? Divide by that many.",
-            lambda phi_j, p: aggregate(phi_j, p, border="zero"),
+        "cells past the border not counted": (
+            "A cell past the border counts as 0, in a corner too. Divide by how many cells?",
+            lambda phi_j, p: aggregate(phi_j, p, border="clip"),
         ),
         "pooled over channels": (
             "Each channel keeps its own mean.",
@@ -49,6 +49,7 @@ AGGREGATE = Exercise(
         ),
         "p taken as a radius": (
             "p counts all cells across. How many lie on each side?",
+            lambda phi_j, p: avg_pool2d(phi_j, 2 * p + 1, stride=1, padding=p),
             lambda phi_j, p: avg_pool2d(phi_j, 2 * p + 1, stride=1, padding=p, count_include_pad=False),
         ),
         "windows side by side": (
@@ -62,14 +63,14 @@ AGGREGATE = Exercise(
             lambda phi_j, p: aggregate(phi_j, p, border="valid"),
         ),
         "cells past the border made up": (
-            "Cells outside the map do not exist; a copy of a cell is no substitute.",
+            "Past the border there is no copy of a cell: what is there counts as 0.",
             lambda phi_j, p: _padded(phi_j, p, "replicate"),
             lambda phi_j, p: _padded(phi_j, p, "reflect"),
             lambda phi_j, p: _padded(phi_j, p, "circular"),
         ),
         "sum instead of mean": (
-            "A place with more neighbours must not get larger numbers.",
-            lambda phi_j, p: aggregate(phi_j, p) * _members(phi_j, p),
+            "An average of equal numbers is that number. Is yours?",
+            lambda phi_j, p: aggregate(phi_j, p) * _cells(p),
         ),
         "maximum instead of mean": (
             "f_agg smooths. What does one outlier do to yours?",
@@ -77,13 +78,13 @@ AGGREGATE = Exercise(
         ),
         "(h, w) itself left out": (
             "Is (h, w) a member of N_p^(h,w)?",
-            lambda phi_j, p: (aggregate(phi_j, p) * _members(phi_j, p) - phi_j) / (_members(phi_j, p) - 1),
+            lambda phi_j, p: (aggregate(phi_j, p) * _cells(p) - phi_j) / (_cells(p) - 1),
         ),
         "p cells across for an even p": (
             "Eq. (1), read literally: N_2 = N_3.",
             lambda phi_j, p: _even(phi_j, p, p // 2),
             lambda phi_j, p: _even(phi_j, p, (p - 1) // 2),
-            lambda phi_j, p: avg_pool2d(phi_j, p, 1, p // 2, count_include_pad=False),
+            lambda phi_j, p: avg_pool2d(phi_j, p, 1, p // 2),
         ),
     },
     tensors("map"),
@@ -92,5 +93,4 @@ AGGREGATE = Exercise(
 
 def _even(phi_j, p, before):
     """Means over p × p windows that begin `before` cells before the place."""
-    around = [before, p - 1 - before] * 2
-    return avg_pool2d(pad(phi_j, around), p, stride=1) / avg_pool2d(pad(torch.ones_like(phi_j), around), p, stride=1)
+    return avg_pool2d(pad(phi_j, [before, p - 1 - before] * 2), p, stride=1)

@@ -71,9 +71,9 @@ PATCH_SET = Exercise(
             lambda phi, p, s: avg_pool2d(_grid(phi, p), s, ceil_mode=True).permute(0, 2, 3, 1),
         ),
         "p ignored": ("Each vector is aggregated over N_p first.", lambda phi, p, s: patch_set(phi, 1, s)),
-        "zeros counted at the border": (
-            "How many cells does N_p have in a corner? Divide by that many.",
-            lambda phi, p, s: patch_set(phi, p, s, border="zero"),
+        "cells past the border not counted": (
+            "A cell past the border counts as 0, in a corner too. Divide by how many cells?",
+            lambda phi, p, s: patch_set(phi, p, s, border="clip"),
         ),
         "merged before it was aggregated": (
             "p counts cells of each level's own map. What size are they after the merge?",

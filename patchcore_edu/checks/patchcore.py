@@ -62,8 +62,8 @@ PATCHCORE = Exercise(
     "09_patchcore",
     "patchcore(good, test, p, b, size) → score (n,), map (n, H, W)",
     "All of PatchCore but the network and the coreset, with stride 1. good and test hold feature maps, "
-    "{level: (n, c, h*, w*)}. Missing cells count as zeros, the bank keeps all rows, b = 1 means no re-weighting, and "
-    "the map, of size (H, W), is smoothed as gaussian_filter does with sigma = 4.",
+    "{level: (n, c, h*, w*)}. A cell past the border counts as 0, the bank keeps all rows, b = 1 means no "
+    "re-weighting, and the map, of size (H, W), is smoothed as gaussian_filter does with sigma = 4.",
     _whole,
     {
         "one level, p = 1, b = 2": (_maps(50, 2, {2: 4}, 6), _maps(60, 3, {2: 4}, 6), 1, 2, (24, 24)),
@@ -72,8 +72,8 @@ PATCHCORE = Exercise(
         "two levels, p = 2, b = 1": (_maps(70, 2, {2: 3, 3: 4}, 8), _maps(80, 2, {2: 3, 3: 4}, 8), 2, 1, (32, 32)),
     },
     {
-        "missing cells left out": (
-            "Here every neighbourhood has p² terms. What stands for the cells that do not exist?",
+        "cells past the border not counted": (
+            "A cell past the border counts as 0, in a corner too. Divide by how many cells?",
             lambda *arguments: _whole(*arguments, border="clip"),
         ),
         "p taken as a radius": (

@@ -98,7 +98,7 @@ def _box(h: int, w: int, label: str) -> dict[str, object]:
 @lru_cache(maxsize=1)
 def _patches() -> torch.Tensor:
     phi = photographs("brick", "test").phi
-    return patch_set({j: phi[j] for j in (2, 3)}, border="zero")
+    return patch_set({j: phi[j] for j in (2, 3)})
 
 
 @lru_cache(maxsize=16)

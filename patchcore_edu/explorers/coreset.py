@@ -94,7 +94,7 @@ def _origin(bank: MemoryBank, row: int) -> str:
 @lru_cache(maxsize=1)
 def _bank() -> MemoryBank:
     phi = photographs("brick", "train").phi
-    return memory_bank(patch_set({j: phi[j][:PHOTOGRAPHS] for j in (2, 3)}, border="zero"))
+    return memory_bank(patch_set({j: phi[j][:PHOTOGRAPHS] for j in (2, 3)}))
 
 
 @lru_cache(maxsize=1)

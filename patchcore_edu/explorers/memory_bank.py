@@ -99,7 +99,7 @@ def _bytes(size: float) -> str:
 @lru_cache(maxsize=4)
 def _plane(n: int, p: int, s: int, levels: tuple[int, ...]) -> Plane:
     phi = photographs("brick", "train").phi
-    patches = patch_set({j: phi[j][:n] for j in levels}, p, s, border="zero")
+    patches = patch_set({j: phi[j][:n] for j in levels}, p, s)
     bank = memory_bank(patches, s)
     # Some thousand rows show the principal directions of all.
     some = bank.vectors[:: 1 + len(bank) // 4096]

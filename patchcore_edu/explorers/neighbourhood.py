@@ -32,7 +32,7 @@ class State(traitlets.HasTraits):
     h = traitlets.Int(0, min=0, max=SHAPE[0] - 1)
     w = traitlets.Int(9, min=0, max=SHAPE[1] - 1)
     p = whole("p, cells across", 3, 1, 9)
-    border = choice("At the border", "clip", RULES)
+    border = choice("At the border", "zero", RULES)
 
 
 def render(state: State) -> Picture:

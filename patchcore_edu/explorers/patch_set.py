@@ -42,7 +42,7 @@ def render(state: State) -> Picture:
     """The kept places, the size of P, the levels before and after rescaling, and the map beside that of s = 1."""
     p, s, levels = state.p, state.s, state.levels
     phi = _phi("test", state.photograph, levels)
-    patches = patch_set(phi, p, s, border="zero")[0]
+    patches = patch_set(phi, p, s)[0]
     rows, columns, d = patches.shape
     across = phi[levels[0]].shape[2]
     for name in ("h", "w"):
@@ -89,12 +89,12 @@ def _auroc(heat: torch.Tensor, mask: torch.Tensor) -> float:
 
 @lru_cache(maxsize=8)
 def _bank(p: int, s: int, levels: tuple[int, ...]) -> torch.Tensor:
-    return patch_set(_phi("train", slice(GOOD), levels), p, s, border="zero").flatten(0, 2)
+    return patch_set(_phi("train", slice(GOOD), levels), p, s).flatten(0, 2)
 
 
 @lru_cache(maxsize=64)
 def _map(photograph: int, p: int, s: int, levels: tuple[int, ...]) -> torch.Tensor:
-    patches = patch_set(_phi("test", photograph, levels), p, s, border="zero")
+    patches = patch_set(_phi("test", photograph, levels), p, s)
     return anomaly_map(patch_neighbours(patches, _bank(p, s, levels))[0], PIXELS)[0]
 
 

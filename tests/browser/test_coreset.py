@@ -10,7 +10,7 @@ from patchcore_edu.explorers.machinery.photographs import photographs
 def test_coreset(open_explorer):
     shown = open_explorer("Coreset", "l=20")
     phi = photographs("brick", "train").phi
-    M = memory_bank(patch_set({j: phi[j][:4] for j in (2, 3)}, border="zero")).vectors
+    M = memory_bank(patch_set({j: phi[j][:4] for j in (2, 3)})).vectors
     chosen = greedy_coreset(M, size=25, seed=0)
     expect(shown.formula).to_contain_text(f"{covering_radius(M, chosen[:20]):.1f} (greedy)")
     shown.slider("l, rows kept").press("ArrowRight")

@@ -74,7 +74,7 @@ def mean_in_loops(phi_j, p):
     for h in range(phi_j.shape[2]):
         for w in range(phi_j.shape[3]):
             members = [phi_j[:, :, a, b].numpy() for a, b in cells_of(h, w, p, phi_j.shape[2:])]
-            result[:, :, h, w] = sum(members) / len(members)
+            result[:, :, h, w] = sum(members) / (2 * (p // 2) + 1) ** 2
     return result
 
 

@@ -11,7 +11,7 @@ from patchcore_edu.explorers.machinery.photographs import photographs
 def bank(n: int):
     """M of the first n good crops of brick, as `PatchCore` fills it."""
     phi = photographs("brick", "train").phi
-    return memory_bank(patch_set({j: phi[j][:n] for j in (2, 3)}, border="zero"))
+    return memory_bank(patch_set({j: phi[j][:n] for j in (2, 3)}))
 
 
 @pytest.mark.parametrize("l, start, psi", [(1, 0, 0), (2, 3, 2), (50, 1, 128), (313, 9, 0)])

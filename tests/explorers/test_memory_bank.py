@@ -13,7 +13,7 @@ from patchcore_edu.explorers.memory_bank import _plane
 def bank(n: int):
     """M of the first n good crops of brick, as `PatchCore` fills it."""
     phi = photographs("brick", "train").phi
-    return memory_bank(patch_set({j: phi[j][:n] for j in (2, 3)}, border="zero"))
+    return memory_bank(patch_set({j: phi[j][:n] for j in (2, 3)}))
 
 
 @pytest.mark.parametrize("h, w", [(0, 0), (20, 30)])
@@ -24,7 +24,7 @@ def test_memory_bank_agrees_with_the_package(n, p, s, levels, h, w):
     explorer = Bank(n=n, p=p, s=s, levels=levels, h=h, w=w)
     picture = explorer.picture()
     phi = photographs("brick", "train").phi
-    M = memory_bank(patch_set({j: phi[j][:n] for j in levels}, p, s, border="zero"), s)
+    M = memory_bank(patch_set({j: phi[j][:n] for j in levels}, p, s), s)
     N, d = M.vectors.shape
     assert f" = {N:,}, " in picture.formula and f"N = {N:,} rows of d = {d} numbers" in picture.caption
     row = int(picture.numbers["member"].split(":")[0].removeprefix("row ").replace(",", ""))

@@ -25,14 +25,14 @@ def test_patch_set_agrees_with_the_package(levels, p, s):
     explorer = PatchSet(photograph=20, levels=levels, p=p, s=s)
     picture = explorer.picture()
     maps = feature_maps(photographs("brick", "test").images[[20]], backbone(), levels)
-    patches = patch_set(maps, p, s, border="zero")
+    patches = patch_set(maps, p, s)
     _, rows, columns, d = patches.shape
     across = maps[levels[0]].shape[2]
     assert picture.caption.startswith(f"P holds {rows} × {columns} = {rows * columns} of {across**2} places, each a")
     assert picture.numbers["|P|, one photograph"].endswith(f" = {rows * columns}")
     assert picture.numbers["d, numbers of a patch"].split(" = ")[-1] == str(d)
     assert f"{patches.numel() * 4 / 1024:.1f} KiB" in picture.numbers["memory"]
-    good = patch_set({j: photographs("brick", "train").phi[j][:4] for j in levels}, p, s, border="zero")
+    good = patch_set({j: photographs("brick", "train").phi[j][:4] for j in levels}, p, s)
     distance = torch.cdist(patches.flatten(1, 2)[0], good.flatten(0, 2), compute_mode="donot_use_mm_for_euclid_dist")
     heat = anomaly_map(distance.amin(1).view(1, rows, columns), 224)
     shown = drawn(picture.figure.axes[1], 1)

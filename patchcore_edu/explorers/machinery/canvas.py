@@ -37,7 +37,7 @@ class Canvas(anywidget.AnyWidget):
     w = traitlets.Int(0, help="column of the cell").tag(sync=True)
     place = traitlets.Unicode("row h = {h}, column w = {w}", help="how the cell is called below").tag(sync=True)
     p = traitlets.Int(1, help="N_p is drawn around the cell").tag(sync=True)
-    border = traitlets.Unicode("clip", help="with 'valid', an N_p that leaves the map is dashed").tag(sync=True)
+    border = traitlets.Unicode("zero", help="with 'valid', an N_p that leaves the map is dashed").tag(sync=True)
     boxes = traitlets.List(
         help="[{x, y, width, height, colour, label}] or [{points: [[x, y], …], colour, label}], in pixels of the image"
     ).tag(sync=True)
