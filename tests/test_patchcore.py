@@ -95,7 +95,7 @@ def test_it_is_the_equations_one_after_another(backbone, good, test):
 
 
 def test_the_eight_steps_of_the_tour_give_its_numbers(backbone):
-    """Whoever composes the functions with their defaults, as 00_tour does, gets the scores and maps of `PatchCore()`."""
+    """Composing the functions with their defaults, as 00_tour does, gives the scores and maps of `PatchCore()`."""
     train, test = PhotoTextures("brick", "train"), PhotoTextures("brick", "test")
     good, images = images_of(train), images_of(test)
     bank = memory_bank(patch_set(feature_maps(good, backbone)))

@@ -22,8 +22,8 @@ LEVEL, CHANNELS, SHAPE = 2, 40, (28, 28)
 GOOD = 4
 """Photographs in each bank: enough for the maps to differ, few enough to fill a new bank while a slider moves."""
 VARIANTS = {
-    "clip": ("cells that exist", {"border": "clip"}),
     "zero": ("missing cells count as 0", {"border": "zero"}),
+    "clip": ("cells that exist", {"border": "clip"}),
     "valid": ("no padding", {"border": "valid"}),
     "flattened": ("official, 1-D pooling", {"pooling": "flattened"}),
 }
@@ -66,9 +66,9 @@ def render(state: State) -> Picture:
         numbers[f"{name}, number {k}"] = f"{value}; largest distance {far:.1f} at ({row}, {column})"
     return Picture(
         figure=_figure(state, weights, vectors, distances),
-        caption=f"Channels, or height and width? Number {k} under clip: {words['clip']}. "
+        caption=f"Channels, or height and width? Number {k} under zero: {words['zero']}. "
         f"Under flattened with dim = {dim}: {words['flattened']}.",
-        formula=_formula(weights["clip"], photographs("brick", "test").phi[LEVEL][photograph], vectors["clip"][k]),
+        formula=_formula(weights["zero"], photographs("brick", "test").phi[LEVEL][photograph], vectors["zero"][k]),
         numbers=numbers,
         canvas={
             "image": _photograph(photograph),
