@@ -54,17 +54,20 @@ def anomaly_map(
     one_of("edge", edge, EDGES)
     real_number("sigma", sigma, 0)
     one_of("upsampling", upsampling, UPSAMPLINGS)
-    # Both steps are linear, and act on columns and on rows alone: so two matrices do them, and many times as fast.
-    down, across = (
-        _spread(cells, pixels, sigma, upsampling, edge).to(distance)
-        for cells, pixels in zip(distance.shape[1:], size, strict=True)
-    )
-    return down @ distance @ across.T
+    if upsampling == "nearest":
+        upsampled = interpolate(distance[:, None], size, mode="nearest")
+    else:
+        upsampled = interpolate(distance[:, None], size, mode="bilinear", align_corners=False)
+    return _gaussian_filter(upsampled[:, 0], sigma, edge) if sigma else upsampled[:, 0]
+
+
+def _gaussian_filter(maps: torch.Tensor, sigma: float, edge: str) -> torch.Tensor:
+    """SciPy's Gaussian filter over rows and columns. A filter along an axis is linear, so a matrix does it faster."""
+    down, across = (_filter_matrix(pixels, sigma, edge).to(maps) for pixels in maps.shape[1:])
+    return down @ maps @ across.T
 
 
 @lru_cache(maxsize=16)
-def _spread(cells: int, pixels: int, sigma: float, upsampling: str, edge: str) -> torch.Tensor:
-    """(pixels, cells): what a distance of one in each cell of a row adds to every pixel of it."""
-    one = torch.eye(cells, dtype=torch.float64)[None]
-    upsampled = interpolate(one, pixels, mode="nearest" if upsampling == "nearest" else "linear")[0]
-    return torch.from_numpy(gaussian_filter1d(upsampled.numpy(), sigma, mode=edge) if sigma else upsampled.numpy()).T
+def _filter_matrix(pixels: int, sigma: float, edge: str) -> torch.Tensor:
+    """(pixels, pixels): column k is what the filter makes of a row that is 1 at pixel k and 0 elsewhere."""
+    return torch.from_numpy(gaussian_filter1d(torch.eye(pixels, dtype=torch.float64).numpy(), sigma, 0, mode=edge))

@@ -134,9 +134,12 @@ def frame(
     colour: str = colours.QUERY,
     label: str = "",
     fill: bool = False,
+    line: str = "-",
 ) -> Axes:
-    """Frame the pixels of rows top … top + height − 1 and columns left … left + width − 1."""
-    box = Rectangle((left - 0.5, top - 0.5), width, height, fill=fill, facecolor=colour, edgecolor=colour, lw=2)
+    """Frame the pixels of rows top … top + height − 1 and columns left … left + width − 1; line "--" dashes it."""
+    box = Rectangle(
+        (left - 0.5, top - 0.5), width, height, fill=fill, facecolor=colour, edgecolor=colour, lw=2, ls=line
+    )
     if fill:
         box.set_alpha(0.55)
     ax.add_patch(box)

@@ -47,6 +47,14 @@ class MemoryBank:
         """The bank M_C that keeps only these rows, in this order."""
         return MemoryBank(self.vectors[rows], self.image[rows], self.position[rows])
 
+    def origin(self, row: int) -> tuple[int, int, int]:
+        """Where a row was seen: the number of the training image, and h and w on the merged map, in cells.
+
+        >>> memory_bank(torch.zeros(2, 3, 3, 5)).origin(10)
+        (1, 0, 1)
+        """
+        return int(self.image[row]), *self.position[row].tolist()
+
     def save(self, path: str | Path) -> None:
         """Write the bank as plain arrays (NumPy's .npz format, no pickle) to exactly this path."""
         with open(path, "wb") as file:

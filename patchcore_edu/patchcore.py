@@ -175,24 +175,29 @@ def _batches(images: torch.Tensor | Iterable, doing: str) -> Iterator[torch.Tens
     """Batches (n, 3, H, W) from a tensor, a data set of samples, or an iterable of batches, in their order.
 
     The network's last digits may depend on how many images it sees at once. So batches always have `BATCH` images,
-    and the same images give the same bank however they arrive.
+    and the same images give the same bank however they arrive. What they hold is checked by `feature_maps`.
     """
-    if isinstance(images, torch.Tensor) and images.ndim != 4:
-        raise ValueError(f"images had shape {tuple(images.shape)}; it must be (n, 3, H, W)")
-    if not isinstance(images, Iterable) and not hasattr(images, "__getitem__"):
+    if isinstance(images, torch.Tensor):
+        if images.ndim != 4:
+            raise ValueError(f"images had shape {tuple(images.shape)}; it must be (n, 3, H, W)")
+        images = images.split(BATCH)
+    elif not isinstance(images, Iterable) and not hasattr(images, "__getitem__"):
         raise ValueError(f"images was of type {type(images).__name__}; it must be a tensor, a data set or batches")
-    waiting, shape = [], None
     total = len(images) if hasattr(images, "__len__") else None
+    waiting, shape = [], None
     for item in tqdm(images, desc=doing, total=total, delay=1, leave=False):
         batch = getattr(item, "image", item)
-        if isinstance(batch, torch.Tensor) and batch.ndim == 3:
-            batch = batch[None]
-        real_tensor("images", batch, "(n, 3, H, W)")
+        if not isinstance(batch, torch.Tensor) or batch.ndim not in (3, 4):
+            real_tensor("images", batch, "(n, 3, H, W)")
+        batch = batch if batch.ndim == 4 else batch[None]
         shape = shape or batch.shape[1:]
         if batch.shape[1:] != shape:
             raise ValueError(
                 f"images held images of shapes {tuple(shape)} and {tuple(batch.shape[1:])}; all must have one shape"
             )
+        if not waiting and len(batch) == BATCH:  # as from a tensor: nothing is to be copied
+            yield batch
+            continue
         for image in batch:
             waiting.append(image)
             if len(waiting) == BATCH:

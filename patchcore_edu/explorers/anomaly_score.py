@@ -9,13 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from patchcore_edu import colours, figures
-from patchcore_edu.anomaly_score import max_patch_score, reweighting_factor
+from patchcore_edu.anomaly_score import image_score, max_patch_score, reweighting_factor
 from patchcore_edu.explorers.machinery.base import Explorer, Picture, steps, whole
 from patchcore_edu.explorers.machinery.canvas import png
-from patchcore_edu.explorers.machinery.photographs import model, photographs
+from patchcore_edu.explorers.machinery.photographs import model, photographs, seen_in
 from patchcore_edu.metrics import auroc
 from patchcore_edu.nearest_neighbours import nearest_neighbours
-from patchcore_edu.patch_set import patch_set
 
 SIDE, STRIDE = 28, 8
 REACH = 20
@@ -46,7 +45,6 @@ def render(state: State) -> Picture:
     s_star, worst = max_patch_score(tests.patch_distance)
     s = _scores(b)
     top = divmod(int(worst[i]), SIDE)
-    mh, mw = bank.position[nearest].tolist()
     here = f"({state.h}, {state.w})"
     role = (
         f"the worst patch of this photograph, so its score is s = {s[i]:.2f}"
@@ -59,7 +57,7 @@ def render(state: State) -> Picture:
         caption=f"The patch at {here} is {distance:.1f} from its nearest member m*; {role}.",
         formula=_formula(b, distance, to_support, kept),
         numbers={
-            "m*": f"row {nearest:,} of M_C: good photograph {int(bank.image[nearest])}, (h, w) = ({mh}, {mw})",
+            "m*": seen_in(bank, nearest),
             "distances to N_b(m*)": ", ".join(f"{d:.1f}" for d in to_support[:10]) + ", …" * (b > 10),
             "this photograph": f"s* = {s_star[i]:.2f} at {top}, s = {s[i]:.2f}",
             "image AUROC": f"{auroc(s_star, anomalous):.3f} by s*, {auroc(s, anomalous):.3f} by s",
@@ -97,17 +95,13 @@ def _box(h: int, w: int, label: str) -> dict[str, object]:
 
 @lru_cache(maxsize=1)
 def _patches() -> torch.Tensor:
-    phi = photographs("brick", "test").phi
-    return patch_set({j: phi[j] for j in (2, 3)})
+    return model("brick")[0].patches_of(photographs("brick", "test").phi)
 
 
 @lru_cache(maxsize=16)
 def _scores(b: int) -> torch.Tensor:
     fitted, tests = model("brick")
-    s_star, worst = max_patch_score(tests.patch_distance)
-    image = torch.arange(len(worst))
-    patches = _patches().flatten(1, 2)[image, worst]
-    return s_star * reweighting_factor(patches, tests.nearest.flatten(1)[image, worst], fitted.bank.vectors, b)
+    return image_score(_patches(), fitted.bank.vectors, b, (tests.patch_distance, tests.nearest))
 
 
 @lru_cache(maxsize=40)
@@ -126,7 +120,8 @@ def _figure(
 ) -> Figure:
     figure = Figure(figsize=(6.8, 4.4))
     bank = model("brick")[0].bank
-    i, (h, w) = int(bank.image[nearest]), (bank.position[nearest] * STRIDE).tolist()
+    i, h, w = bank.origin(nearest)
+    h, w = h * STRIDE, w * STRIDE
     ax = figures.sheet(figure, (0, 0.39, 1, 0.61), 640, 253)  # in pixels of the photograph
     image = photographs("brick", "train").images[i, 0].numpy()
     ax.imshow(image, "gray", vmin=0, vmax=1, extent=(5.5, 229.5, 250.5, 26.5))

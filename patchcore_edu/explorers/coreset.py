@@ -15,7 +15,7 @@ from sklearn.decomposition import PCA
 from patchcore_edu import colours, figures
 from patchcore_edu.coreset import greedy_coreset, random_projection
 from patchcore_edu.explorers.machinery.base import Explorer, Picture, steps, whole
-from patchcore_edu.explorers.machinery.photographs import photographs
+from patchcore_edu.explorers.machinery.photographs import photographs, seen_in
 from patchcore_edu.memory_bank import MemoryBank, memory_bank
 from patchcore_edu.patch_set import patch_set
 
@@ -79,16 +79,11 @@ def render(state: State) -> Picture:
             )
             + ": greedy lowers the worst distance, not the mean",
             "k-means++": "the seeding of k-means, always from seed 0; the start moves the other two",
-            "last row chosen by greedy": _origin(bank, int(covers["greedy"].chosen[size - 1])),
-            "worst covered by greedy": _origin(bank, int(covers["greedy"].distance[step].argmax())),
-            "worst covered by random": _origin(bank, int(covers["random"].distance[step].argmax())),
+            "last row chosen by greedy": seen_in(bank, int(covers["greedy"].chosen[size - 1])),
+            "worst covered by greedy": seen_in(bank, int(covers["greedy"].distance[step].argmax())),
+            "worst covered by random": seen_in(bank, int(covers["random"].distance[step].argmax())),
         },
     )
-
-
-def _origin(bank: MemoryBank, row: int) -> str:
-    h, w = bank.position[row].tolist()
-    return f"row {row:,}: photograph {int(bank.image[row])}, (h, w) = ({h}, {w})"
 
 
 @lru_cache(maxsize=1)

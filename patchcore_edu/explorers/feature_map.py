@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from patchcore_edu import colours, figures
 from patchcore_edu.backbone import receptive_field
-from patchcore_edu.explorers.machinery.base import Explorer, Picture, steps, whole
+from patchcore_edu.explorers.machinery.base import Explorer, NothingToShow, Picture, settings_that_fit, steps, whole
 from patchcore_edu.explorers.machinery.canvas import png
 from patchcore_edu.explorers.machinery.photographs import LEVELS, backbone, photographs
 from patchcore_edu.explorers.machinery.places import Place
@@ -46,9 +46,10 @@ def render(state: State) -> Picture:
     j, h, w, c = state.level, state.h, state.w, state.c
     channels, step = backbone().channels[j], backbone().strides[j]
     if c >= channels:
-        raise ValueError(f"c was {c}; level {j} has the channels 0 to {channels - 1}")
+        raise NothingToShow(f"c was {c}; level {j} has the channels 0 to {channels - 1}")
     phi_j = photographs("brick", "test").phi[j][[state.photograph]]
-    vector = feature_vector(phi_j, h, w)[0]
+    with settings_that_fit():
+        vector = feature_vector(phi_j, h, w)[0]
     top, left, side = receptive_field(backbone(), j, h, w)
     unusual = (vector - phi_j[0].mean((1, 2))) / phi_j[0].std((1, 2))
     most = unusual.abs().topk(4).indices.tolist()

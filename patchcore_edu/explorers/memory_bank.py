@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from scipy.linalg import eigh
 
 from patchcore_edu import colours, figures
-from patchcore_edu.explorers.machinery.base import Explorer, Picture, steps, whole
+from patchcore_edu.explorers.machinery.base import Explorer, Picture, settings_that_fit, steps, whole
 from patchcore_edu.explorers.machinery.canvas import png
-from patchcore_edu.explorers.machinery.photographs import backbone, photographs
+from patchcore_edu.explorers.machinery.photographs import backbone, photographs, seen_in
 from patchcore_edu.memory_bank import MemoryBank, memory_bank
 from patchcore_edu.neighbourhood import radius
 from patchcore_edu.patch_set import patch_set
@@ -48,12 +48,14 @@ class Plane:
 
 def render(state: State) -> Picture:
     """The bank on a plane, its size, and the photograph of the member that is pointed at."""
+    with settings_that_fit():
+        r = radius(state.p, photographs("brick", "train").phi[state.levels[-1]].shape[2:])
     plane = _plane(state.n, state.p, state.s, state.levels)
     bank, (height, width) = plane.bank, plane.grid
     n, d = bank.vectors.shape
     aim = (np.array([state.w, state.h]) + 0.5) * PIXELS / SIDE
     row = int(np.square(plane.place - aim).sum(1).argmin())
-    size, r = 4 * n * d, radius(state.p)
+    size = 4 * n * d
     return Picture(
         figure=_figure(state, bank, row),
         caption=f"{state.n} photographs give N = {n:,} rows of d = {d} numbers, {_bytes(size)}. "
@@ -61,7 +63,7 @@ def render(state: State) -> Picture:
         formula=f"N = n · h′ · w′ = {state.n} · {height} · {width} = {n:,},  N · d · 4 bytes = {_bytes(size)}",
         numbers={
             "a row averages": f"{(2 * r + 1) ** 2} cells of each level, ⌊{state.p}/2⌋ = {r} each way",
-            "member": _origin(bank, row),
+            "member": seen_in(bank, row),
             "most like it in another photograph": _lookalike(bank, row),
             "dot": "violet to yellow: photograph 0 to " + str(state.n - 1),
         },
@@ -76,11 +78,6 @@ def render(state: State) -> Picture:
     )
 
 
-def _origin(bank: MemoryBank, row: int) -> str:
-    h, w = bank.position[row].tolist()
-    return f"row {row:,}: photograph {int(bank.image[row])}, (h, w) = ({h}, {w})"
-
-
 def _lookalike(bank: MemoryBank, row: int) -> str:
     same = bank.image == bank.image[row]
     if same.all():
@@ -88,7 +85,7 @@ def _lookalike(bank: MemoryBank, row: int) -> str:
     distance = torch.cdist(bank.vectors[[row]], bank.vectors, compute_mode="donot_use_mm_for_euclid_dist")[0]
     distance[same] = torch.inf
     nearest = int(distance.argmin())
-    return f"{_origin(bank, nearest)}, {distance[nearest]:.1f} away"
+    return f"{seen_in(bank, nearest)}, {distance[nearest]:.1f} away"
 
 
 def _bytes(size: float) -> str:
@@ -137,7 +134,8 @@ def _ring(place: np.ndarray) -> dict[str, object]:
 def _figure(state: State, bank: MemoryBank, row: int) -> Figure:
     figure = Figure(figsize=(6.8, 3.7))
     stride = backbone().strides[state.levels[0]]
-    i, (h, w) = int(bank.image[row]), (bank.position[row] * stride).tolist()
+    i, h, w = bank.origin(row)
+    h, w = h * stride, w * stride
     ax = figure.add_axes((0.01, 0.07, 0.46, 0.845))
     figures.photograph(ax, photographs("brick", "train").images[i], f"row {row:,}, seen in photograph {i}")
     reach = state.p // 2 * stride

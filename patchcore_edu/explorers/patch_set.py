@@ -11,7 +11,7 @@ from patchcore_edu import colours, figures
 from patchcore_edu.aggregation import aggregate
 from patchcore_edu.anomaly_map import anomaly_map
 from patchcore_edu.anomaly_score import patch_neighbours
-from patchcore_edu.explorers.machinery.base import Explorer, Picture, steps, whole
+from patchcore_edu.explorers.machinery.base import Explorer, Picture, settings_that_fit, steps, whole
 from patchcore_edu.explorers.machinery.canvas import png
 from patchcore_edu.explorers.machinery.photographs import photographs
 from patchcore_edu.explorers.machinery.places import Place
@@ -42,11 +42,12 @@ def render(state: State) -> Picture:
     """The kept places, the size of P, the levels before and after rescaling, and the map beside that of s = 1."""
     p, s, levels = state.p, state.s, state.levels
     phi = _phi("test", state.photograph, levels)
+    across = phi[levels[0]].shape[2]
+    with settings_that_fit():
+        for name in ("h", "w"):
+            whole_number(name, getattr(state, name), at_least=0, at_most=across - 1)
     patches = patch_set(phi, p, s)[0]
     rows, columns, d = patches.shape
-    across = phi[levels[0]].shape[2]
-    for name in ("h", "w"):
-        whole_number(name, getattr(state, name), at_least=0, at_most=across - 1)
     kept = state.h % s == 0 and state.w % s == 0
     number = state.h // s * columns + state.w // s
     maps = _map(state.photograph, p, 1, levels), _map(state.photograph, p, s, levels)

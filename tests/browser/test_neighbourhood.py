@@ -3,8 +3,18 @@
 from playwright.sync_api import expect
 
 from patchcore_edu import neighbourhood
+from patchcore_edu.explorers.neighbourhood import RULES
 
 SHAPE = (28, 28)
+# The colour in the middle of each cell.
+MIDDLES = """(canvas) => {
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    const middle = (k, size) => Math.floor(((k + 0.5) * size) / 28);
+    return Array.from({ length: 28 * 28 }, (_, k) => {
+        const at = 4 * (middle(Math.floor(k / 28), canvas.height) * canvas.width + middle(k % 28, canvas.width));
+        return Array.from(data.slice(at, at + 3));
+    });
+}"""
 
 
 def test_neighbourhood(open_explorer):
@@ -35,6 +45,25 @@ def test_neighbourhood(open_explorer):
     expect(shown.number("|N9|")).to_contain_text("45 of 81")
     assert shown.notebook.run_code("print(explorer.state.p)") == "9"
     shown.assert_right()
+
+
+def test_the_canvas_fills_the_cells_of_the_neighbourhood_under_every_border_rule(open_explorer):
+    shown = open_explorer("Neighbourhood", "h=0, w=0, p=1")
+
+    def middles(border: str, h: int, w: int, p: int) -> list:
+        state = f"explorer.state.set_trait('border', {border!r}); explorer.state.p = {p}"
+        shown.notebook.run_code(f"{state}; explorer.state.h, explorer.state.w = {h}, {w}")
+        expect(shown.formula).to_contain_text(f"N{p}({h}, {w}) =")
+        shown.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        return shown.canvas.evaluate(MIDDLES)
+
+    for border in RULES.values():
+        for h, w, p in ((0, 0, 3), (26, 13, 5), (14, 14, 4)):
+            cells, bare = neighbourhood(h, w, p, SHAPE), middles(border, h, w, 1)
+            pairs = enumerate(zip(bare, middles(border, h, w, p), strict=True))
+            filled = [divmod(k, 28) for k, (a, b) in pairs if max(abs(x - y) for x, y in zip(a, b, strict=True)) > 8]
+            left_out = border == "valid" and len(cells) < len(neighbourhood(h, w, p))
+            assert filled == ([] if left_out else cells), (border, h, w, p)
 
 
 def test_the_canvas_draws_the_cell_before_the_kernel_answers(open_explorer):

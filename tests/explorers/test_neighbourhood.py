@@ -1,9 +1,12 @@
 """The explorer of N_p without a browser: its numbers against the package."""
 
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from patchcore_edu import neighbourhood
 from patchcore_edu.explorers import Neighbourhood
+from patchcore_edu.explorers.machinery.canvas import draw
 from patchcore_edu.explorers.neighbourhood import RULES
 
 
@@ -22,3 +25,16 @@ def test_neighbourhood_agrees_with_the_package(h, w, p, border):
     else:
         share = len(cells) / len(neighbourhood(h, w, p)) if border == "zero" else 1
         assert float(one) == pytest.approx(share, abs=5e-4)
+
+
+def test_the_static_canvas_fills_the_cells_of_the_neighbourhood_under_every_border_rule():
+    for border in RULES.values():
+        for h, w, p in ((0, 0, 3), (26, 13, 5), (14, 14, 4)):
+            explorer = Neighbourhood(h=h, w=w, p=p, border=border)
+            ax = draw(Figure().add_subplot(), {"h": h, "w": w, **explorer.picture().canvas})
+            filled = [patch for patch in ax.patches if isinstance(patch, Rectangle) and patch.get_fill()]
+            cells = [(round((box.get_y() + 0.5) / 8), round((box.get_x() + 0.5) / 8)) for box in filled]
+            inside = neighbourhood(h, w, p, (28, 28))
+            left_out = border == "valid" and len(inside) < len(neighbourhood(h, w, p))
+            assert cells == ([] if left_out else inside)
+            assert any(patch.get_linestyle() == "--" for patch in ax.patches) == left_out

@@ -2,10 +2,10 @@
 
 import gc
 import json
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from textwrap import wrap
@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from patchcore_edu.explorers.machinery.canvas import Canvas, draw
-from patchcore_edu.explorers.machinery.kept_text import KeptText
+from patchcore_edu.explorers.machinery.kept_text import render_png
 
 HERE = Path(__file__).parent
 DPI = 90
@@ -96,6 +96,19 @@ def _controlled(trait: traitlets.TraitType, control: type, label: str, **setting
     )
 
 
+class NothingToShow(Exception):
+    """Settings that each make sense, but not together; the message says why."""
+
+
+@contextmanager
+def settings_that_fit() -> Iterator[None]:
+    """Within this block settings are checked against one another: a ValueError there is `NothingToShow`, no bug."""
+    try:
+        yield
+    except ValueError as why:
+        raise NothingToShow(str(why)) from why
+
+
 class View(anywidget.AnyWidget):
     """The figure with its caption (a live region for screen readers), formula and table, changed all at once."""
 
@@ -136,9 +149,7 @@ class Explorer:
         if unknown:
             raise ValueError(f"settings were {sorted(unknown)}; they may be {sorted(self.State.class_trait_names())}")
         self.state = self.State(**settings)
-        # The key stands for the state as it is now: `_shown` is never asked about another.
-        self._kept = lru_cache(maxsize=KEPT)(lambda key: self._shown())
-        self._key = None
+        self._kept, self._key = OrderedDict(), None
         self.controls = {}
         for name in vars(self.State):  # in the order they are written; `traits()` sorts them
             if self.state.has_trait(name) and (make := self.state.trait_metadata(name, "control")):
@@ -157,11 +168,11 @@ class Explorer:
         self.widget.add_class("patchcore-explorer")
 
     def picture(self) -> Picture:
-        """The picture of the present state. A combination that makes no sense gives one that says why."""
+        """The picture of the present state. Settings that do not fit together give one that says why."""
         try:
             with one_thread():
                 return type(self).render(self.state)
-        except ValueError as why:
+        except NothingToShow as why:
             figure = Figure(figsize=(6.8, 3.6))
             figure.text(0.5, 0.5, "\n".join(wrap(str(why), 60)), ha="center", va="center", fontsize=11)
             return Picture(figure, f"Nothing to show: {why}")
@@ -213,8 +224,13 @@ class Explorer:
         if key == self._key:  # h and w arrive together, but tell of it one by one
             return
         self._key = key
-        with no_garbage_collection():
-            shown = self._kept(key)
+        if key not in self._kept:
+            with no_garbage_collection():
+                self._kept[key] = self._shown()
+        self._kept.move_to_end(key)
+        if len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        shown = self._kept[key]
         if shown.canvas:
             traits = {**self._tied(), **shown.canvas}
             if self.canvas is None:
@@ -276,10 +292,3 @@ def _drawn(figure: Figure) -> bytes:
     if figure not in _DRAWN:
         _DRAWN[figure] = render_png(figure, DPI)
     return _DRAWN[figure]
-
-
-def render_png(figure: Figure, dpi: float) -> bytes:
-    KeptText(figure)
-    file = BytesIO()
-    figure.savefig(file, dpi=dpi, pil_kwargs={"compress_level": 1})
-    return file.getvalue()

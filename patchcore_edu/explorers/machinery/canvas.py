@@ -75,8 +75,14 @@ def draw(ax: Axes, traits: Mapping[str, object]) -> Axes:
     height, width = image.shape[0] / canvas.rows, image.shape[1] / canvas.columns
     if not canvas.paint:
         figures.cell_grid(ax, canvas.rows, canvas.columns, height)
-        for a, b in neighbourhood(canvas.h, canvas.w, canvas.p, (canvas.rows, canvas.columns)):
-            figures.frame(ax, a * height, b * width, height, width, colours.NEIGHBOURHOOD, fill=True)
+        cells = neighbourhood(canvas.h, canvas.w, canvas.p, (canvas.rows, canvas.columns))
+        if canvas.border == "valid" and len(cells) < len(neighbourhood(canvas.h, canvas.w, canvas.p)):
+            (top, left), (bottom, right) = cells[0], cells[-1]
+            size = (bottom - top + 1) * height, (right - left + 1) * width
+            figures.frame(ax, top * height, left * width, *size, colours.NEIGHBOURHOOD, line="--")
+        else:
+            for a, b in cells:
+                figures.frame(ax, a * height, b * width, height, width, colours.NEIGHBOURHOOD, fill=True)
         figures.frame(ax, canvas.h * height, canvas.w * width, height, width, colours.QUERY)
     for box in canvas.boxes:
         x, y = np.asarray(box["points"]).T if "points" in box else _corners(**box)

@@ -4,13 +4,29 @@ Titles, ticks and labels stay the same from one picture to the next, and take mo
 """
 
 from functools import lru_cache
+from io import BytesIO
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
+from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
 MARGIN = 8
 """Pixels around a text: its letters may reach a little beyond its measured box."""
+
+
+def render_png(figure: Figure, dpi: float) -> bytes:
+    """The figure as a PNG, with texts kept from earlier figures where this matplotlib allows it."""
+    try:
+        return _saved(KeptText(figure), dpi)
+    except Exception:  # the renderer's inner workings are no promise of matplotlib's: a later one may have others
+        return _saved(FigureCanvasAgg(figure), dpi)
+
+
+def _saved(canvas: FigureCanvasAgg, dpi: float) -> bytes:
+    file = BytesIO()
+    canvas.figure.savefig(file, dpi=dpi, pil_kwargs={"compress_level": 1})
+    return file.getvalue()
 
 
 class KeptText(FigureCanvasAgg):

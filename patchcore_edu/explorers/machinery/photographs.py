@@ -8,9 +8,16 @@ import torch
 from patchcore_edu.backbone import Backbone, load_backbone
 from patchcore_edu.datasets import PhotoTextures
 from patchcore_edu.feature_map import feature_maps
+from patchcore_edu.memory_bank import MemoryBank
 from patchcore_edu.patchcore import PatchCore, Prediction
 
 LEVELS = (1, 2, 3, 4)
+
+
+def seen_in(bank: MemoryBank, row: int) -> str:
+    """In words: where a row of the bank was seen."""
+    image, h, w = bank.origin(row)
+    return f"row {row:,}: photograph {image}, (h, w) = ({h}, {w})"
 
 
 @dataclass(frozen=True)
