@@ -6,6 +6,8 @@ from sklearn.metrics import auc, roc_curve
 
 from patchcore_edu.validation import real_number, real_tensor
 
+PRO_LIMIT = 0.3  # that of the MVTec AD evaluation
+
 
 def auroc(score: torch.Tensor, anomalous: torch.Tensor) -> float:
     """Area under the ROC curve: the chance that an anomalous one scores above a normal one.
@@ -42,7 +44,7 @@ def auroc(score: torch.Tensor, anomalous: torch.Tensor) -> float:
     return float(auc(false_positive_rate, recall))
 
 
-def pro(maps: torch.Tensor, masks: torch.Tensor, limit: float = 0.3) -> float:
+def pro(maps: torch.Tensor, masks: torch.Tensor, limit: float = PRO_LIMIT) -> float:
     """Per-region overlap: how much of each defect is found, every defect counting the same, small or large.
 
     For every threshold, the overlap is the mean over all connected regions (8 neighbours) of the part of the region
@@ -66,7 +68,7 @@ def pro(maps: torch.Tensor, masks: torch.Tensor, limit: float = 0.3) -> float:
         >>> pro(torch.tensor([[[0.0, 1.0, 1.0, 2.0, 2.0]]]), masks)
         0.5...
 
-    Source: §4.1; the limit of 0.3 is that of the MVTec AD evaluation.
+    Source: §4.1; the paper gives no limit, 0.3 is that of the MVTec AD evaluation.
     """
     real_tensor("maps", maps, "(n, H, W)")
     masks = torch.as_tensor(masks, dtype=torch.bool)
@@ -75,14 +77,24 @@ def pro(maps: torch.Tensor, masks: torch.Tensor, limit: float = 0.3) -> float:
     if masks.all() or not masks.any():
         raise ValueError("masks held one kind of pixel only; PRO needs normal and anomalous ones")
     real_number("limit", limit, 0, 1, open_below=True)
-    share = region_share(masks)
-    score, order = maps.flatten().sort(descending=True)
-    overlap = share.flatten()[order].cumsum(0)
-    false_positive_rate = (~masks).flatten()[order].double().cumsum(0) / (~masks).sum()
-    # Pixels of one value pass the threshold together, so only the last of them is a point of the curve.
+    return curve_area(maps, ~masks, region_share(masks), limit)
+
+
+def curve_area(score: torch.Tensor, cost: torch.Tensor, gain: torch.Tensor, limit: float = 1.0) -> float:
+    """The area under the part of all gain that lies above a threshold, against the part of all cost, up to `limit`.
+
+    Args:
+        score, cost, gain: one shape; what each score adds to cost and gain as soon as the threshold is below it.
+        limit: the largest part of the cost, in (0, 1]; the area is divided by it.
+
+    >>> curve_area(torch.tensor([3.0, 2.0, 1.0]), torch.tensor([0, 1, 1]), torch.tensor([1, 0, 1]))
+    0.625
+    """
+    score, order = score.flatten().sort(descending=True)
+    x, y = (part.flatten()[order].double().cumsum(0) / part.sum() for part in (cost, gain))
+    # Scores of one value pass the threshold together, so only the last of them is a point of the curve.
     last = torch.cat([score[1:] != score[:-1], torch.tensor([True])])
-    x = torch.cat([torch.zeros(1), false_positive_rate[last]])
-    y = torch.cat([torch.zeros(1), overlap[last]])
+    x, y = (torch.cat([torch.zeros(1), part[last]]) for part in (x, y))
     inside = int((x <= limit).sum())
     if inside < len(x):  # the curve crosses the limit between two points
         slope = (y[inside] - y[inside - 1]) / (x[inside] - x[inside - 1])

@@ -190,6 +190,8 @@ def _batches(images: torch.Tensor | Iterable, doing: str) -> Iterator[torch.Tens
         if not isinstance(batch, torch.Tensor) or batch.ndim not in (3, 4):
             real_tensor("images", batch, "(n, 3, H, W)")
         batch = batch if batch.ndim == 4 else batch[None]
+        if len(batch) == 0:
+            continue
         shape = shape or batch.shape[1:]
         if batch.shape[1:] != shape:
             raise ValueError(

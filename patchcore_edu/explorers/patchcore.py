@@ -32,7 +32,7 @@ from patchcore_edu.explorers.machinery.base import (
     whole,
 )
 from patchcore_edu.explorers.machinery.photographs import backbone, photographs
-from patchcore_edu.metrics import auroc, region_share
+from patchcore_edu.metrics import PRO_LIMIT, auroc, curve_area, region_share
 from patchcore_edu.neighbourhood import radius
 from patchcore_edu.patchcore import PatchCore, Prediction
 
@@ -165,28 +165,21 @@ def _result(category: str, **setting) -> Result:
     )
 
 
-def on_pixels(maps: torch.Tensor, category: str, limit: float = 0.3) -> tuple[float, float]:
+def on_pixels(maps: torch.Tensor, category: str) -> tuple[float, float]:
     """Pixel AUROC and PRO of the test maps, from counts at 65,536 thresholds: a slider cannot wait for a sort."""
     inside, share = _defects(category)
-    step = (maps * (65535 / maps.max())).flatten().int().numpy()
-    defective = np.bincount(step[inside], minlength=65536)
-    good = np.bincount(step, minlength=65536) - defective
-    shares = np.bincount(step[inside], share, 65536)
-    false, true, overlap = (np.r_[0, count[::-1].cumsum()] / count.sum() for count in (good, defective, shares))
-    rate = np.r_[false[false < limit], limit]
-    return _area(true, false), _area(np.interp(rate, false, overlap), rate) / limit
-
-
-def _area(y: np.ndarray, x: np.ndarray) -> float:
-    return float(torch.trapezoid(torch.from_numpy(y), torch.from_numpy(x)))
+    step = (maps * (65535 / maps.max())).flatten().int()
+    defective, shares = step[inside].bincount(minlength=65536), step[inside].bincount(share, 65536)
+    good, threshold = step.bincount(minlength=65536) - defective, torch.arange(65536)
+    return curve_area(threshold, good, defective), curve_area(threshold, good, shares, PRO_LIMIT)
 
 
 @lru_cache(maxsize=3)
-def _defects(category: str) -> tuple[np.ndarray, np.ndarray]:
+def _defects(category: str) -> tuple[torch.Tensor, torch.Tensor]:
     """The few pixels inside a mask, of all that the test maps have, and the share of its region that each is."""
     masks = torch.stack([sample.mask for sample in photographs(category, "test").dataset])
     inside = masks.flatten().nonzero()[:, 0]
-    return inside.numpy(), region_share(masks).flatten()[inside].numpy()
+    return inside, region_share(masks).flatten()[inside]
 
 
 @lru_cache(maxsize=3)
