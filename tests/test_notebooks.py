@@ -1,4 +1,4 @@
-"""Every notebook runs, offline and from a fresh kernel; each cell runs twice in a row and answers the same.
+"""Every notebook runs, offline and from a fresh kernel; in CI each cell runs twice in a row and answers the same.
 
 Same means: the same printed text, results, pictures (to the byte) and number of widgets. Not compared are
 - what goes to stderr, where progress bars write;
@@ -18,6 +18,8 @@ from nbformat import NotebookNode
 
 # The last ones take longest. They run first, so that at the end no process waits long for another.
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"), reverse=True)
+# Twice takes almost twice as long: a developer runs each cell once.
+REQUIRE_ALL = os.environ.get("PATCHCORE_EDU_REQUIRE_ALL") == "1"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 # An audit hook sees every connection that Python makes, cannot be removed, and leaves the loopback alone.
@@ -37,14 +39,20 @@ sys.addaudithook(no_network)
 KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_MMAP_THRESHOLD_": str(2**30)}
 
 
+def run(sources: list[str], folder: Path) -> list[NotebookNode]:
+    """Run code cells in a fresh kernel without a network, and return them with their outputs."""
+    cells = [nbformat.v4.new_code_cell(source) for source in (SETUP, *sources)]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    client = NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": folder}})
+    client.execute(env=os.environ | KEEP_MEMORY)
+    return notebook.cells[1:]
+
+
 def changed_answers(notebook: NotebookNode, folder: Path) -> list[str]:
     """Run each cell of `notebook` twice in a row, in one fresh kernel, and return the sources that answered anew."""
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    twice = [nbformat.v4.new_code_cell(cell.source) for cell in cells for _ in range(2)]
-    run = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(SETUP), *twice])
-    client = NotebookClient(run, timeout=120, kernel_name="python3", resources={"metadata": {"path": folder}})
-    client.execute(env=os.environ | KEEP_MEMORY)
-    pairs = zip(cells, run.cells[1::2], run.cells[2::2], strict=True)
+    done = run([cell.source for cell in cells for _ in range(2)], folder)
+    pairs = zip(cells, done[::2], done[1::2], strict=True)
     return [
         cell.source
         for cell, first, second in pairs
@@ -69,8 +77,12 @@ def without_addresses(content: object) -> object:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_runs_and_every_cell_can_run_twice(path):
-    assert changed_answers(nbformat.read(path, as_version=4), path.parent) == []
+def test_runs(path):
+    notebook = nbformat.read(path, as_version=4)
+    if REQUIRE_ALL:
+        assert changed_answers(notebook, path.parent) == []
+    else:
+        run([cell.source for cell in notebook.cells if cell.cell_type == "code"], path.parent)
 
 
 def notebook_of(*sources: str, **metadata) -> NotebookNode:
