@@ -9,6 +9,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
@@ -172,10 +173,14 @@ def numbers(ax: Axes, values: ArrayLike, form: str = "{:.1f}", size: int = 8) ->
     values = np.asarray(values)
     image = ax.images[-1]
     for row, column in np.ndindex(values.shape):
-        luminance = np.dot(image.cmap(image.norm(values[row, column]))[:3], (0.299, 0.587, 0.114))
-        colour = "black" if luminance > 0.5 else "white"
+        colour = ink(image, values[row, column])
         ax.text(column, row, form.format(values[row, column]), ha="center", va="center", color=colour, fontsize=size)
     return ax
+
+
+def ink(image: AxesImage, value: float) -> str:
+    """The colour in which `value` can be read on its own colour in `image`: black or white."""
+    return "black" if np.dot(image.cmap(image.norm(value))[:3], (0.299, 0.587, 0.114)) > 0.5 else "white"
 
 
 def _bare(ax: Axes, title: str) -> Axes:

@@ -23,7 +23,7 @@ LAYERS = {
     "equations": "backbone feature_map neighbourhood aggregation patch_set memory_bank nearest_neighbours coreset "
     "anomaly_score anomaly_map metrics conventions patchcore __init__",
     "material": "datasets figures notebook",
-    "lessons": "checks explorers playground workshop",
+    "lessons": "checks explorers strip playground workshop",
     "commands": "commands __main__",
 }
 ORDER = " ".join(LAYERS.values()).split()
