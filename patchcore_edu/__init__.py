@@ -17,9 +17,9 @@ m^{test,*}, s*   eq. 6    max_patch_score(distance)
 w                eq. 7    reweighting_factor(patches, nearest, vectors, b)
 s                eq. 7    image_score(patches, vectors, b)
 anomaly map      §3.3     anomaly_map(distance, size)
-the whole        §3       PatchCore(backbone, levels, p, s, coreset_ratio, b).fit(images).predict(images)
+all of it        §3       PatchCore(backbone, levels, p, s, coreset_ratio, b).fit(images).predict(images)
 
-Every equation stands a second time in `patchcore_edu.definitions`, as plain loops.
+`patchcore_edu.definitions` has every equation as plain loops.
 """
 
 from patchcore_edu.aggregation import aggregate

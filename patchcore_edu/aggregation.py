@@ -27,7 +27,7 @@ def aggregate(
             as zeros and divides by all (2⌊p/2⌋ + 1)² cells; "clip" averages the cells that exist; "valid" leaves out
             locations whose N_p is incomplete, so the map shrinks by 2⌊p/2⌋.
         pooling: "spatial" is the mean over N_p per channel. "flattened" is the authors' code: the zero-padded
-            p × p window is written out as one list of c·p·p numbers, channel by channel, and a one-dimensional
+            p × p window is flattened to one list of c·p·p numbers, channel by channel, and a one-dimensional
             adaptive average pooling shortens it to `dim` numbers. Its padding is ⌊(p − 1)/2⌋, so an even p gives a
             map one cell smaller.
         dim: length of the result for pooling="flattened"; unused otherwise.
@@ -48,7 +48,7 @@ def aggregate(
 
     Source: §3.1, eq. (2): adaptive average pooling, similar to local smoothing of each feature map. The paper is
     silent on the border. "zero" is our choice because every published code that pads counts zeros, and because it
-    judges photographs better than "clip" does: the network's own padding makes the vectors at the border odd, and
+    ranks photographs better than "clip" does: the network's own padding makes the vectors at the border odd, and
     zeros shrink them and their distances. The price is that a defect at the very rim is found less often.
     "flattened" follows the authors' published code.
     """

@@ -25,11 +25,11 @@ def anomaly_map(
     The map is not re-weighted by eq. (7), and smoothing lowers peaks: its maximum is not the image score.
 
     Args:
-        distance: (n, h', w'), every patch's distance to its nearest member of M.
+        distance: (n, h', w'), every patch's distance to its nearest entry of M.
         size: (H, W) of the image in pixels, or one number for a square.
         sigma: the Gaussian's standard deviation in pixels of the image; 0 for none. It is cut off at 4σ.
         upsampling: "bilinear", or "nearest" as in anomalib.
-        edge: how the map goes on past its border while it is smoothed, in SciPy's words: "reflect" repeats the
+        edge: how the map is extended past its border before it is smoothed, in SciPy's words: "reflect" repeats the
             border pixel (d c b a | a b c d), "mirror" does not (d c b | a b c d; anomalib), "constant" is zero,
             "nearest" repeats the last value.
 

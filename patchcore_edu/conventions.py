@@ -80,7 +80,7 @@ CONVENTIONS = {
 
 
 def as_conventions(choice: "str | Conventions") -> Conventions:
-    """The record that a name stands for; a record is given back as it is.
+    """The record with this name; a record is returned as it is.
 
     >>> as_conventions("anomalib").border
     'zero'

@@ -1,4 +1,4 @@
-"""Every equation of the paper as plain loops and sets: the definition that the fast functions must equal.
+"""Every equation of the paper as plain loops and sets: the definitions that the fast functions must equal.
 
 Nested lists in, nested lists out. A feature map φ_j is `phi_j[c][h][w]`; a vector is a list of numbers; a set of
 vectors is a list. Nothing here is fast and nothing is clever: read it beside the formula.
@@ -63,12 +63,12 @@ def memory_bank(patch_sets):
 
 
 def covering_radius(M, M_C):
-    """The objective of eq. (5): the distance from the worst covered member of M to its nearest member of M_C."""
+    """The objective of eq. (5): the distance from the worst covered entry of M to its nearest entry of M_C."""
     return max(min(dist(m, n) for n in M_C) for m in M)
 
 
 def optimal_coreset(M, size):
-    """Eq. (5), by trying every subset: feasible for a handful of members only."""
+    """Eq. (5), by trying every subset: feasible for a handful of entries only."""
     return min(combinations(M, size), key=lambda M_C: covering_radius(M, M_C))
 
 
@@ -82,19 +82,19 @@ def greedy_coreset(M, size, start):
 
 
 def nearest_member(m_test, M):
-    """The inner argmin of eq. (6): m*, the member of M that is nearest to one test patch."""
+    """The inner argmin of eq. (6): m*, the entry of M that is nearest to one test patch."""
     return min(M, key=lambda m: dist(m_test, m))
 
 
 def max_patch_score(P_test, M):
-    """Eq. (6): the test patch that is farthest from M, its nearest member m*, and their distance s*."""
+    """Eq. (6): the test patch that is farthest from M, its nearest entry m*, and their distance s*."""
     m_test = max(P_test, key=lambda m_test: dist(m_test, nearest_member(m_test, M)))
     m_star = nearest_member(m_test, M)
     return m_test, m_star, dist(m_test, m_star)
 
 
 def image_score(P_test, M, b):
-    """Eq. (7): s = w · s*, with N_b the b members of M nearest to m*. For b = 1, w would be 0: taken as s = s*."""
+    """Eq. (7): s = w · s*, with N_b the b entries of M nearest to m*. For b = 1, w would be 0: taken as s = s*."""
     m_test, m_star, s_star = max_patch_score(P_test, M)
     if b == 1:
         return s_star

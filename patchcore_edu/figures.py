@@ -1,4 +1,4 @@
-"""Drawing: arrays in, matplotlib Axes out. Knows nothing of PatchCore but its colours."""
+"""Drawing: arrays in, matplotlib Axes out. It knows nothing of PatchCore except its colours."""
 
 from collections.abc import Callable, Iterable
 from io import BytesIO
@@ -68,7 +68,7 @@ def scale(figure: Figure, axes: Iterable[Axes], low: float, high: float, unit: s
 
 
 def sheet(figure: Figure, rect: tuple[float, float, float, float], width: float, height: float) -> Axes:
-    """Bare axes to put several pictures on, in units of one's own: x to the right from 0, y downwards from 0.
+    """Bare axes to put several pictures on, in units of your own: x to the right from 0, y downwards from 0.
 
     Each further set of axes would take as long to make and to draw as eight lines of text.
 

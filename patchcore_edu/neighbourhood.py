@@ -8,7 +8,7 @@ def neighbourhood(h: int, w: int, p: int, shape: tuple[int, int] | None = None) 
 
     N_p^(h,w) = {(a, b) : a ∈ [h − ⌊p/2⌋, …, h + ⌊p/2⌋], b ∈ [w − ⌊p/2⌋, …, w + ⌊p/2⌋]}
 
-    p counts cells across, it is no radius. The formula is read literally, so an even p gives (p + 1)² cells and
+    p counts cells across, it is no radius. The formula is taken literally, so an even p gives (p + 1)² cells and
     N_2 = N_3. The paper does not say what happens past the border: with `shape`, only cells inside the map are
     listed; `aggregate` decides what the others count for.
 

@@ -1,4 +1,4 @@
-"""Small things that the lessons show."""
+"""Source code, shown in a notebook."""
 
 from collections.abc import Callable
 from inspect import getsource
@@ -7,7 +7,7 @@ from IPython.display import HTML, Code
 
 
 def show_source(function: Callable) -> Code:
-    """The source of a function as it stands in the package, highlighted.
+    """The source of a function of the package, highlighted.
 
     >>> from patchcore_edu import definitions
     >>> show_source(definitions.feature_vector).data.splitlines()[0]
@@ -17,7 +17,7 @@ def show_source(function: Callable) -> Code:
 
 
 def fold_source(function: Callable) -> HTML:
-    """The code of a function without its docstring, folded: it answers an exercise that comes later.
+    """The code of a function without its docstring, folded: it is the answer to a later exercise.
 
     >>> from patchcore_edu import neighbourhood
     >>> fold_source(neighbourhood).data[:47]

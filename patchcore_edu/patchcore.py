@@ -1,4 +1,4 @@
-"""PatchCore from end to end: the equations, one after another, and no mathematics of its own."""
+"""PatchCore from end to end: the equations one after another, and no mathematics of its own."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Prediction:
     Attributes:
         score: (n,), s of eq. (7), in the unit of the features: no probability, no upper limit.
         anomaly_map: (n, H, W), §3.3, in the unit of the features.
-        patch_distance: (n, h', w'), every patch's distance to its nearest member m*.
+        patch_distance: (n, h', w'), every patch's distance to its nearest entry m* of the memory bank.
         nearest: (n, h', w'), the row of m* in `PatchCore.bank`.
     """
 
@@ -75,7 +75,7 @@ class PatchCore:
         >>> model.predict(photographs[2].image[None]).anomaly_map.shape
         torch.Size([1, 224, 224])
 
-    Source: the whole of §3.
+    Source: all of §3.
     """
 
     def __init__(

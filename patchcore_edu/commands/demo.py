@@ -47,7 +47,7 @@ def demo(category: str = "brick", backbone: str = "efficientnet_lite0", out: str
     lap("metrics")
     result_figure(model, train, test, prediction).savefig(out, dpi=85)
     lap("figure")
-    print(f"PatchCore on {category}, {backbone}: {len(train)} good crops to learn from, {len(test)} to judge")
+    print(f"PatchCore on {category}, {backbone}: {len(train)} good training images, {len(test)} test images")
     for name, value in [*rows.items(), *((f"seconds, {stage}", f"{t:.2f}") for stage, t in seconds.items())]:
         print(f"  {name:<26}{value:>10}")
     print(f"  saved {out}")
@@ -59,7 +59,7 @@ def result_figure(model: PatchCore, train: PhotoTextures, test: PhotoTextures, p
     figure, axes = figures.grid(len(chosen), 5, width=2.2, height=2.35)
     high = float(prediction.anomaly_map.max())
     for row, (ax, i) in enumerate(zip(axes, chosen, strict=True)):
-        titles = ["photograph", "mask", "anomaly map", "worst patch", "its nearest training patch"]
+        titles = ["photograph", "mask", "anomaly map", "worst patch", "its nearest entry in the bank"]
         distance = prediction.patch_distance[i]
         query = divmod(int(distance.argmax()), distance.shape[1])
         member = int(prediction.nearest[i][query])

@@ -26,7 +26,7 @@ class Exercise:
     """A check. Calling it with a learner's function returns a `Verdict` and never raises.
 
     Attributes:
-        notebook: where the exercise stands.
+        notebook: the notebook of the exercise.
         signature: the function to write: its name, what it takes and returns, with shapes.
         task: what it has to do, and what is settled where the paper leaves it open.
         solution: a right function.
