@@ -3,6 +3,9 @@
 import json
 import os
 import re
+import signal
+import sys
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import torch
 
 import patchcore_edu
 from patchcore_edu import checks as check
+from patchcore_edu.checks.machinery import exercise as machinery
 
 MISTAKES = [
     pytest.param(exercise, name, wrong, id=f"{exercise.name}-{name}-{i}")
@@ -334,3 +338,83 @@ def test_an_interrupted_write_leaves_the_old_file(progress_file, monkeypatch):
     assert "no space left" in check.memory_bank(patchcore_edu.memory_bank).rows["not noted"]
     assert progress_file.read_text("utf-8") == '{"auroc": "2001-01-01 00:00"}'
     assert list(progress_file.parent.iterdir()) == [progress_file]
+
+
+class Silent(Exception):
+    """An exception that cannot say what happened."""
+
+    def __str__(self):
+        raise RuntimeError("no message")
+
+
+def fails_silently(*arguments):
+    raise Silent
+
+
+def exits(*arguments):
+    sys.exit("enough")
+
+
+def recursive(*arguments):
+    answer = []
+    answer.append(answer)
+    return answer
+
+
+STRANGE = {
+    "sparse": lambda *arguments: torch.eye(3).to_sparse(),
+    "sparse rows": lambda *arguments: torch.eye(3).to_sparse_csr(),
+    "nested": lambda *arguments: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]),
+    "on no device": lambda *arguments: torch.empty(3, device="meta"),
+    "complex": lambda *arguments: torch.ones(2, dtype=torch.complex64),
+    "recursive": recursive,
+    "a silent exception": fails_silently,
+    "exit": exits,
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+@each_exercise
+def test_the_strangest_answers_are_judged_too(exercise, name):
+    verdict = exercise(STRANGE[name])
+    assert not verdict.passed and verdict.rows["yours"]
+
+
+def test_a_sparse_answer_is_read_as_the_numbers_it_holds():
+    assert check.memory_bank(lambda patches: patches.flatten(0, 2).to_sparse()).passed
+
+
+def endless(*arguments):
+    while True:
+        pass
+
+
+def endless_cells(*arguments):
+    yield from iter(lambda: (0, 0), None)
+
+
+def asleep(*arguments):
+    time.sleep(60)
+
+
+@pytest.mark.parametrize(
+    "exercise, loops",
+    [(check.aggregate, endless), (check.neighbourhood, endless_cells), (check.auroc, asleep)],
+    ids=lambda thing: getattr(thing, "__name__", None) or thing.name,
+)
+def test_an_endless_loop_is_stopped_and_told(exercise, loops, monkeypatch):
+    monkeypatch.setattr(machinery, "SECONDS", 0.2)
+    began = time.monotonic()
+    verdict = exercise(loops)
+    assert time.monotonic() - began < 30
+    assert verdict.says.startswith(f"{exercise.name}: no answer in case 1 of")
+    assert "did not end within 0.2 seconds; is there an endless loop?" in verdict.rows["yours"]
+
+
+def test_a_learner_s_own_ctrl_c_ends_the_check():
+    def interrupted(*arguments):
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(1)
+
+    with pytest.raises(KeyboardInterrupt):
+        check.aggregate(interrupted)

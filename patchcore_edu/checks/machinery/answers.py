@@ -29,10 +29,11 @@ def _tensors(names: tuple[str, ...], answer: object, *arguments: object) -> dict
 def _tensor(name: str, answer: object) -> torch.Tensor:
     try:
         value = torch.as_tensor(answer).detach().cpu()
-    except (TypeError, ValueError, RuntimeError):
+        value = value.to_dense() if value.layout is not torch.strided else value
+    except Exception:  # an object of the learner's own may raise anything while it is read
         raise Unreadable(f"{kind(answer)}; {name} must be a number or a tensor") from None
-    if value.is_complex():
-        raise Unreadable(f"{kind(answer)}; {name} must be real")
+    if value.is_complex() or value.is_nested:
+        raise Unreadable(f"{kind(answer)}; {name} must be one real tensor")
     return value
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from patchcore_edu.checks.machinery import record
 from patchcore_edu.checks.machinery.answers import Unreadable, difference, show
+from patchcore_edu.checks.machinery.time_limit import SECONDS, TookTooLong, time_limit
 from patchcore_edu.checks.machinery.verdict import OPEN, RIGHT, WRONG, Verdict
 
 
@@ -84,7 +85,10 @@ class Exercise:
         for number, (case, arguments) in enumerate(self.cases.items(), 1):
             answer = self._answer(yours, arguments)
             if isinstance(answer, NotImplementedError) or (isinstance(answer, Unwritten) and number == 1):
-                return Verdict(OPEN, f"{self.name}: not written yet", {"yours": str(answer)} if str(answer) else {})
+                return Verdict(OPEN, f"{self.name}: not written yet", {"yours": said(answer)} if said(answer) else {})
+            if isinstance(answer, TookTooLong):  # the next cases would take as long
+                rows = {"called": self._call(arguments), "yours": said(answer)} | _line(yours, answer)
+                return Verdict(WRONG, f"{self.name}: no answer in case {number} of {len(self.cases)} ({case})", rows)
             alike = [s for s in suspects if _apart(answer, self._answer(s[2], arguments)) is None]
             rows = None if differs else _apart(answer, self._answer(self.solution, arguments))
             if rows:
@@ -110,11 +114,12 @@ class Exercise:
     def _answer(self, function: Callable, arguments: tuple) -> object:
         """What `function` answers, read; or the exception it ended in, which is an answer too."""
         try:
-            answer = function(*deepcopy(arguments))  # a copy: what writes into its arguments spoils no later case
-            if answer is None or answer is ...:
-                raise Unwritten(f"returned {answer}; if you did write it, a `return` is missing")
-            return self.read(answer, *arguments)
-        except Exception as error:
+            with time_limit(SECONDS):
+                answer = function(*deepcopy(arguments))  # a copy: what writes into its arguments spoils no later case
+                if answer is None or answer is ...:
+                    raise Unwritten(f"returned {answer}; if you did write it, a `return` is missing")
+                return self.read(answer, *arguments)
+        except (Exception, SystemExit) as error:
             return error
 
     def _call(self, arguments: tuple) -> str:
@@ -134,21 +139,29 @@ def _not_callable_with(yours: object, arguments: tuple) -> str | None:
     return None
 
 
+def said(error: BaseException) -> str:
+    """The message of an exception, which may be one of a learner's own that has none to show."""
+    try:
+        return str(error)
+    except Exception:
+        return "its message cannot be shown"
+
+
 def _apart(yours: object, other: object) -> dict[str, str] | None:
     """The rows that show how two answers differ, exceptions included; None if they agree."""
-    if not isinstance(yours, Exception) and not isinstance(other, Exception):
+    if not isinstance(yours, BaseException) and not isinstance(other, BaseException):
         return difference(yours, other)
-    if type(yours) is type(other) and str(yours) == str(other):
+    if type(yours) is type(other) and said(yours) == said(other):
         return None
     if isinstance(yours, Unreadable | Unwritten):
-        return {"yours": str(yours)}
-    return {"yours": f"stopped with {type(yours).__name__}: {yours}"}
+        return {"yours": said(yours)}
+    return {"yours": f"stopped with {type(yours).__name__}: {said(yours)}"}
 
 
 def _line(yours: Callable, answer: object) -> dict[str, str]:
     """The line of the learner's function in which it stopped, if it did."""
     code = getattr(inspect.unwrap(yours), "__code__", None)
-    if not isinstance(answer, Exception) or code is None:
+    if not isinstance(answer, BaseException) or code is None:
         return {}
     lines = [line for frame, line in traceback.walk_tb(answer.__traceback__) if frame.f_code is code]
     if not lines:

@@ -1,0 +1,53 @@
+"""A limit on the time that a learner's function may take, so that an endless loop does not hang the notebook."""
+
+import _thread
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Timer, current_thread, main_thread
+
+SECONDS = 10  # every right answer takes a fraction of a second
+
+
+class TookTooLong(Exception):
+    """A function that was stopped."""
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Interrupt what runs in this block after some seconds, as Ctrl-C would, and raise `TookTooLong` in its place.
+
+    Only in the main thread, where notebooks run their cells: no other can be interrupted.
+
+    >>> with time_limit(0.05):
+    ...     while True:
+    ...         pass
+    Traceback (most recent call last):
+    patchcore_edu.checks.machinery.time_limit.TookTooLong: did not end within 0.05 seconds; is there an endless loop?
+    """
+    if current_thread() is not main_thread():
+        yield
+        return
+    late = False
+
+    def interrupt() -> None:
+        nonlocal late
+        late = True
+        if hasattr(signal, "pthread_kill"):  # wakes a call that sleeps, too; Windows does not have it
+            signal.pthread_kill(main_thread().ident, signal.SIGINT)
+        else:
+            _thread.interrupt_main()
+
+    timer = Timer(seconds, interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()  # if it has rung after all, its interrupt comes here and not somewhere later
+    except KeyboardInterrupt:
+        if not late:
+            raise
+        raise TookTooLong(f"did not end within {seconds:g} seconds; is there an endless loop?") from None
