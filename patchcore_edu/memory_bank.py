@@ -7,7 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from patchcore_edu.validation import real_tensor, whole_number
+from patchcore_edu.files import ordinary, replacing
+from patchcore_edu.validation import real_tensor, row_numbers, whole_number
+
+ARRAYS = ("vectors", "image", "position")
 
 
 @dataclass(frozen=True)
@@ -33,18 +36,15 @@ class MemoryBank:
     def __post_init__(self):
         real_tensor("vectors", self.vectors, "(N, d)")
         n = len(self.vectors)
-        for name, numbers, shape in (("image", self.image, (n,)), ("position", self.position, (n, 2))):
-            if numbers.shape != shape or numbers.dtype != torch.int64:
-                raise ValueError(
-                    f"{name} had shape {tuple(numbers.shape)} and dtype {numbers.dtype}; "
-                    f"for {n} vectors it must have shape {shape} and dtype torch.int64"
-                )
+        object.__setattr__(self, "image", row_numbers("image", self.image, shape=(n,)))
+        object.__setattr__(self, "position", row_numbers("position", self.position, shape=(n, 2)))
 
     def __len__(self) -> int:
         return len(self.vectors)
 
     def take(self, rows: torch.Tensor) -> "MemoryBank":
-        """The bank M_C that keeps only these rows, in this order."""
+        """The bank M_C that keeps only these rows, (l,) whole numbers from 0 to N − 1, in this order."""
+        rows = row_numbers("rows", rows, len(self))
         return MemoryBank(self.vectors[rows], self.image[rows], self.position[rows])
 
     def origin(self, row: int) -> tuple[int, int, int]:
@@ -56,9 +56,14 @@ class MemoryBank:
         return int(self.image[row]), *self.position[row].tolist()
 
     def save(self, path: str | Path) -> None:
-        """Write the bank as plain arrays (NumPy's .npz format, no pickle) to exactly this path."""
-        with open(path, "wb") as file:
-            np.savez(file, vectors=self.vectors, image=self.image, position=self.position)
+        """Write the bank as plain arrays (NumPy's .npz format, no pickle) to exactly this path.
+
+        Raises:
+            OSError: if it cannot be written; a file that was there before is then unharmed.
+        """
+        arrays = {name: _array(getattr(self, name)) for name in ARRAYS}
+        with replacing(path) as file:
+            np.savez(file, **arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> "MemoryBank":
@@ -69,8 +74,8 @@ class MemoryBank:
             ValueError: if the file is truncated, or is no saved bank.
         """
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                return cls(*(torch.from_numpy(arrays[name]) for name in ("vectors", "image", "position")))
+            with np.load(ordinary(path), allow_pickle=False) as arrays:
+                return cls(*(torch.from_numpy(arrays[name]) for name in ARRAYS))
         except FileNotFoundError:
             raise
         except Exception as error:
@@ -98,22 +103,24 @@ def memory_bank(patches: torch.Tensor | Iterable[torch.Tensor], s: int = 1) -> M
     """
     whole_number("s", s)
     batches = [patches] if isinstance(patches, torch.Tensor) else patches
+    if not isinstance(batches, Iterable):
+        raise ValueError(f"patches was of type {type(batches).__name__}; it must be tensors (n, h', w', d)")
     rows, grid, n = np.empty((0, 0)), None, 0
     for batch in batches:
-        real_tensor("patches", batch, "(n, h', w', d)")
+        numbers = _array(real_tensor("patches", batch, "(n, h', w', d)"))
         if grid is None:
             grid = batch.shape[1:]
-            rows = np.empty((0, grid[2]), dtype=batch.numpy(force=True).dtype)
-        if batch.shape[1:] != grid:
+            rows = np.empty((0, grid[2]), dtype=numbers.dtype)
+        if batch.shape[1:] != grid or numbers.dtype != rows.dtype:
             raise ValueError(
-                f"patches held batches of shapes (…, {', '.join(map(str, grid))}) and {tuple(batch.shape)}; "
-                "all images must give patch sets of one size"
+                f"patches held batches of shapes (…, {', '.join(map(str, grid))}) and {tuple(batch.shape)}, "
+                f"of {rows.dtype} and {numbers.dtype}; all images must give patch sets of one size and dtype"
             )
         added = batch.shape[:3].numel()
         # Growing in place lets the system move pages instead of copying them: a list and a final
         # concatenation would need the bank's memory twice.
         rows.resize((len(rows) + added, grid[2]), refcheck=False)
-        rows[-added:] = batch.flatten(0, 2).numpy(force=True)
+        rows[-added:] = numbers.reshape(added, -1)
         n += len(batch)
     if grid is None:
         raise ValueError("patches held no image; a memory bank needs at least one")
@@ -121,3 +128,8 @@ def memory_bank(patches: torch.Tensor | Iterable[torch.Tensor], s: int = 1) -> M
     cells = torch.cartesian_prod(torch.arange(height), torch.arange(width)) * s
     image = torch.arange(n).repeat_interleave(height * width)
     return MemoryBank(torch.from_numpy(rows), image, cells.repeat(n, 1))
+
+
+def _array(numbers: torch.Tensor) -> np.ndarray:
+    """As a NumPy array. NumPy has no bfloat16; float32 holds each of its numbers."""
+    return (numbers.float() if numbers.dtype == torch.bfloat16 else numbers).numpy(force=True)

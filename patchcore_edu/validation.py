@@ -71,6 +71,31 @@ def real_tensor(name: str, value: object, shape: str) -> torch.Tensor:
     return value
 
 
+def row_numbers(name: str, value: object, n: int | None = None, shape: tuple[int, ...] | None = None) -> torch.Tensor:
+    """Return `value` as an int64 tensor of `shape`, or (l,) with l of at least 1, with numbers from 0 to n − 1.
+
+    >>> row_numbers("chosen", [0, 4], n=3)
+    Traceback (most recent call last):
+    ValueError: chosen held numbers from 0 to 4; they must lie from 0 to 2
+    """
+    try:
+        numbers = torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"{name} was {value!r}; it must be a tensor of whole numbers") from None
+    right_shape = numbers.ndim == 1 and len(numbers) > 0 if shape is None else numbers.shape == shape
+    if not right_shape or numbers.is_floating_point() or numbers.is_complex() or numbers.dtype == torch.bool:
+        dtype = str(numbers.dtype).removeprefix("torch.")
+        raise ValueError(
+            f"{name} was a tensor of shape {tuple(numbers.shape)} and dtype {dtype}; "
+            f"it must be whole numbers of shape {'(l,), l ≥ 1' if shape is None else shape}"
+        )
+    low, high = (int(end) for end in numbers.aminmax())
+    if low < 0 or (n is not None and high >= n):
+        below = "be at least 0" if n is None else f"lie from 0 to {n - 1}"
+        raise ValueError(f"{name} held numbers from {low} to {high}; they must {below}")
+    return numbers.long()
+
+
 def image_batch(images: object) -> torch.Tensor:
     """Return `images` if they are photographs: (n, 3, H, W), floating point, finite, in [0, 1].
 

@@ -164,6 +164,25 @@ def test_foreign_files_are_refused(tmp_path):
     assert not (tmp_path / "bank.npz.sprung").exists()
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_vectors_of_any_dtype_come_back_whole(tmp_path, dtype):
+    """NumPy has no bfloat16: its numbers are kept as float32, which holds all of them."""
+    bank = memory_bank(random_patches(1, 2, 2, 3).to(dtype).requires_grad_())
+    bank.save(tmp_path / "bank")
+    assert torch.equal(MemoryBank.load(tmp_path / "bank").vectors.to(dtype), bank.vectors.to(dtype))
+    MemoryBank(torch.ones(2, 3, dtype=dtype).requires_grad_(), torch.zeros(2).long(), torch.zeros(2, 2).long()).save(
+        tmp_path / "bank"
+    )
+    assert torch.equal(MemoryBank.load(tmp_path / "bank").vectors, torch.ones(2, 3).to(bank.vectors.dtype))
+
+
+def test_rows_that_are_not_there_are_not_taken(saved):
+    for rows in ([-1], [18], [], [0.5], [[0]], "first"):
+        with pytest.raises(ValueError, match=r"^rows (was|held) "):
+            saved[0].take(rows)
+    assert saved[0].take([3]).position.tolist() == [[1, 0]]
+
+
 def test_a_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.npz"):
         MemoryBank.load(tmp_path / "none.npz")
@@ -180,9 +199,14 @@ patches = torch.ones(1, 2, 2, 3)
         (([],), "patches held no image; a memory bank needs at least one"),
         ((patches[:0],), "patches was a tensor of shape (0, 2, 2, 3) and dtype float32; it must be"),
         ((patches[0],), "patches was a tensor of shape (2, 2, 3) and dtype float32; it must be"),
-        (([patches, patches[..., :2]],), "patches held batches of shapes (…, 2, 2, 3) and (1, 2, 2, 2); all images"),
-        (([patches, patches[:, :1]],), "patches held batches of shapes (…, 2, 2, 3) and (1, 1, 2, 3); all images"),
+        (([patches, patches[..., :2]],), "patches held batches of shapes (…, 2, 2, 3) and (1, 2, 2, 2), of float32"),
+        (([patches, patches[:, :1]],), "patches held batches of shapes (…, 2, 2, 3) and (1, 1, 2, 3), of float32"),
         (([patches, patches / 0],), "patches holds NaN or infinite values; all its values must be finite"),
+        (
+            ([patches, patches.double()],),
+            "patches held batches of shapes (…, 2, 2, 3) and (1, 2, 2, 3), of float32 and",
+        ),
+        ((3,), "patches was of type int; it must be tensors (n, h', w', d)"),
         ((patches, 0), "s was 0; it must be a whole number of at least 1"),
     ],
 )
@@ -195,9 +219,14 @@ def test_bad_input(arguments, message):
 @pytest.mark.parametrize(
     "image, position, message",
     [
-        (torch.zeros(3).long(), torch.zeros(2, 2).long(), "image had shape (3,) and dtype torch.int64; for 2 vectors"),
-        (torch.zeros(2).long(), torch.zeros(2, 3).long(), "position had shape (2, 3) and dtype torch.int64; for 2 vec"),
-        (torch.zeros(2).long(), torch.zeros(2, 2), "position had shape (2, 2) and dtype torch.float32; for 2 vectors"),
+        (
+            torch.zeros(3).long(),
+            torch.zeros(2, 2).long(),
+            "image was a tensor of shape (3,) and dtype int64; it must be",
+        ),
+        (torch.zeros(2).long(), torch.zeros(2, 3).long(), "position was a tensor of shape (2, 3) and dtype int64; it"),
+        (torch.tensor([0, -1]), torch.zeros(2, 2).long(), "image held numbers from -1 to 0; they must be at least 0"),
+        (torch.zeros(2).long(), torch.zeros(2, 2), "position was a tensor of shape (2, 2) and dtype float32; it"),
     ],
 )
 def test_rows_without_an_origin(image, position, message):

@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from html.parser import HTMLParser
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,9 @@ import torch
 
 import patchcore_edu
 from patchcore_edu import checks as check
+from patchcore_edu import files
 from patchcore_edu.checks.machinery import exercise as machinery
+from patchcore_edu.checks.machinery import record
 
 MISTAKES = [
     pytest.param(exercise, name, wrong, id=f"{exercise.name}-{name}-{i}")
@@ -307,12 +310,63 @@ def test_progress_keeps_the_first_time_through_later_tries(progress_file):
     assert stored["memory_bank"] == "2001-01-01 00:00" and set(stored) == {"memory_bank", "auroc"}
 
 
-@pytest.mark.parametrize("damaged", [b"", b"{", b"[1]", b"\xff\xfe", b'{"auroc": 3}', b"null"])
-def test_a_damaged_progress_file_is_replaced(progress_file, damaged):
-    progress_file.write_bytes(damaged)
-    assert str(check.progress()).startswith("0 of 15")
-    assert check.memory_bank(patchcore_edu.memory_bank).passed
-    assert list(json.loads(progress_file.read_text("utf-8"))) == ["memory_bank"]
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        b"",
+        b"{",
+        b"[1]",
+        b"\xff\xfe",
+        b'{"auroc": 3}',
+        b"null",
+        b'<<<<<<< ours\n{"auroc": "2001-01-01 00:00"}',
+        b"[" * 10**5,
+    ],
+)
+def test_a_damaged_progress_file_is_kept(progress_file, damaged):
+    kept = [progress_file.with_name("progress.json.bak"), progress_file.with_name("progress.json.bak1")]
+    for names in (kept[:1], kept):
+        progress_file.write_bytes(damaged)
+        with pytest.warns(UserWarning, match="cannot be read"):
+            assert str(check.progress()).startswith("0 of 15")
+        verdict = check.memory_bank(patchcore_edu.memory_bank)
+        assert verdict.passed and f"it is now {names[-1]}" in verdict.rows["progress"]
+        assert list(json.loads(progress_file.read_text("utf-8"))) == ["memory_bank"]
+        assert [name.read_bytes() for name in names] == [damaged] * len(names)
+
+
+def test_a_progress_file_that_cannot_be_read_now_is_left_alone(progress_file, monkeypatch):
+    whole = '{"auroc": "2001-01-01 00:00"}'
+    progress_file.write_text(whole, "utf-8")
+
+    def bad_sector(*arguments):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(progress_file), "read_text", bad_sector)
+        assert "Input/output error" in check.memory_bank(patchcore_edu.memory_bank).rows["not noted"]
+    assert progress_file.read_text("utf-8") == whole
+
+
+def test_kernels_that_note_at_once_lose_nothing(progress_file):
+    def note(name):
+        for i in range(40):
+            record.note(f"{name}{i}")
+
+    kernels = [get_context("fork").Process(target=note, args=(name,)) for name in "ab"]
+    for kernel in kernels:
+        kernel.start()
+    for kernel in kernels:
+        kernel.join()
+    assert len(json.loads(progress_file.read_text("utf-8"))) == 80
+    assert list(progress_file.parent.iterdir()) == [progress_file]
+
+
+def test_a_lock_of_a_killed_kernel_is_broken(progress_file, monkeypatch):
+    monkeypatch.setattr(files, "LOCK_SECONDS", 0.1)
+    progress_file.with_name("progress.json.lock").touch()
+    record.note("auroc")
+    assert list(progress_file.parent.iterdir()) == [progress_file]
 
 
 def test_progress_stands_in_the_working_directory_by_default(tmp_path, monkeypatch):
@@ -325,7 +379,7 @@ def test_progress_stands_in_the_working_directory_by_default(tmp_path, monkeypat
 def test_a_place_that_cannot_be_written_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("PATCHCORE_EDU_PROGRESS", str(tmp_path / "absent" / "progress.json"))
     verdict = check.memory_bank(patchcore_edu.memory_bank)
-    assert verdict.passed and "could not be written" in verdict.rows["not noted"]
+    assert verdict.passed and "could not be read or written" in verdict.rows["not noted"]
 
 
 def test_an_interrupted_write_leaves_the_old_file(progress_file, monkeypatch):
@@ -334,7 +388,7 @@ def test_an_interrupted_write_leaves_the_old_file(progress_file, monkeypatch):
     def full(*arguments, **options):
         raise OSError("no space left")
 
-    monkeypatch.setattr(json, "dump", full)
+    monkeypatch.setattr(os, "replace", full)
     assert "no space left" in check.memory_bank(patchcore_edu.memory_bank).rows["not noted"]
     assert progress_file.read_text("utf-8") == '{"auroc": "2001-01-01 00:00"}'
     assert list(progress_file.parent.iterdir()) == [progress_file]

@@ -71,9 +71,10 @@ class Exercise:
         verdict = self._judge(yours)
         if verdict.passed:
             try:
-                record.note(self.name)
+                if kept := record.note(self.name):
+                    verdict.rows["progress"] = f"the progress file was damaged: it is now {kept}, and a new one begins"
             except OSError as error:
-                verdict.rows["not noted"] = f"the progress file could not be written: {error}"
+                verdict.rows["not noted"] = f"the progress file could not be read or written: {error}"
         return verdict
 
     def _judge(self, yours: Callable) -> Verdict:

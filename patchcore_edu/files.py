@@ -1,0 +1,105 @@
+"""Files are written beside the old one and then put in its place: whatever happens, one whole file is there."""
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from secrets import token_hex
+from time import monotonic, sleep
+from typing import BinaryIO
+
+LOCK_SECONDS = 5
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[BinaryIO]:
+    """Give an open binary file; it becomes `path` when the block ends well, and else leaves `path` as it was.
+
+    Raises:
+        OSError: naming `path`, if its folder is missing or it cannot be written.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     with replacing(f"{folder}/new.txt") as file:
+        ...         _ = file.write(b"whole")
+        ...     Path(folder, "new.txt").read_text()
+        'whole'
+    """
+    target = writable(path)
+    unfinished = target.with_name(f".{token_hex(8)}.tmp")
+    try:
+        with open(unfinished, "xb") as file:
+            if target.exists():
+                shutil.copymode(target, unfinished)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())  # else the new name may reach the disk before what it stands for
+        os.replace(unfinished, target)
+    except OSError as error:
+        raise _named(error, path) from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def writable(path: str | Path) -> Path:
+    """The file that `path` leads to through links, or an OSError that says why it cannot be written.
+
+    >>> writable("no/such/folder/demo.png")
+    Traceback (most recent call last):
+    FileNotFoundError: [Errno 2] no/such/folder/demo.png cannot be written: the folder no/such/folder is missing
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise ValueError(f"path was {path!r}; it must be the path of a file")
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():
+        raise OSError(f"{path} cannot be written: it is a link that leads back to itself")
+    if not target.parent.is_dir():
+        what = "is a file" if target.parent.exists() else "is missing"
+        raise FileNotFoundError(2, f"{path} cannot be written: the folder {Path(path).parent} {what}")
+    if target.exists() and not target.is_file():
+        raise OSError(f"{path} cannot be written: {'a folder' if target.is_dir() else 'no ordinary file'} is there")
+    place = target if target.exists() else target.parent
+    if not os.access(place, os.W_OK):
+        raise PermissionError(13, f"{path} cannot be written: {place} may only be read")
+    return target
+
+
+def ordinary(path: str | Path) -> Path:
+    """The path, if an ordinary file is there: a pipe would be waited for without end.
+
+    >>> ordinary("no/such/bank.npz")
+    Traceback (most recent call last):
+    FileNotFoundError: [Errno 2] No such file or directory: 'no/such/bank.npz'
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(f"{path} is {'a folder' if os.path.isdir(path) else 'no ordinary file'}")
+    return Path(path)
+
+
+def _named(error: OSError, path: str | Path) -> OSError:
+    """The error, with the name that was asked for instead of the unfinished file's."""
+    if error.errno is None:
+        return error
+    return OSError(error.errno, f"{path} could not be written: {error.strerror}")
+
+
+@contextmanager
+def locked(path: str | Path) -> Iterator[None]:
+    """One process at a time gets past here for `path`: for whoever reads a file and writes it again."""
+    lock, began = Path(f"{path}.lock"), monotonic()
+    while True:
+        try:
+            lock.touch(exist_ok=False)
+            break
+        except FileExistsError:
+            # It is held for milliseconds: one that stays was left by a process that was killed.
+            if monotonic() - began > LOCK_SECONDS:
+                lock.unlink(missing_ok=True)
+            sleep(0.01)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)

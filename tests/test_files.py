@@ -1,0 +1,110 @@
+"""Files that are written: on a full disk, on Ctrl-C and where something is in the way, the old one stays."""
+
+import os
+import resource
+import signal
+import time
+from multiprocessing import get_context
+
+import pytest
+import torch
+
+from patchcore_edu import MemoryBank, memory_bank
+from patchcore_edu.files import ordinary, replacing, writable
+
+FORK = get_context("fork")
+
+
+@pytest.fixture
+def old(tmp_path):
+    path = tmp_path / "old"
+    path.write_bytes(b"old")
+    yield path
+    assert path.read_bytes() == b"old" and sorted(tmp_path.glob("*.tmp")) == sorted(tmp_path.glob(".*")) == []
+
+
+@pytest.mark.parametrize("error", [OSError("full"), KeyboardInterrupt(), SystemExit(), GeneratorExit()])
+def test_what_ends_the_writing_leaves_the_old_file(old, error):
+    with pytest.raises(type(error)), replacing(old) as file:
+        file.write(b"new")
+        raise error
+
+
+def saving(path):
+    """Another process, which writes banks of 32 MB to `path` over and over."""
+    bank = memory_bank(torch.zeros(1, 1000, 1000, 8))
+
+    def save(ready):
+        ready.set()
+        while True:
+            bank.save(path)
+
+    ready = FORK.Event()
+    process = FORK.Process(target=save, args=(ready,))
+    process.start()
+    ready.wait()
+    return process
+
+
+def test_a_full_disk_leaves_the_old_bank(old, capfd):
+    """For real: the system refuses to let a file grow beyond a megabyte."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, before[1]))
+    try:
+        saving(old).join()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert f"OSError: [Errno 27] {old} could not be written: File too large" in capfd.readouterr().err
+
+
+def test_ctrl_c_leaves_a_whole_bank(tmp_path):
+    """For real, at ten moments of writing 32 MB."""
+    path = tmp_path / "bank"
+    for moment in range(10):
+        path.write_bytes(b"old")
+        process = saving(path)
+        time.sleep(0.01 * moment)
+        os.kill(process.pid, signal.SIGINT)
+        process.join()
+        assert process.exitcode == 1 and list(tmp_path.iterdir()) == [path]
+        assert path.read_bytes() == b"old" or len(MemoryBank.load(path)) == 10**6
+
+
+def test_what_a_link_leads_to_is_replaced_and_keeps_its_mode(tmp_path):
+    file, link = tmp_path / "file", tmp_path / "link"
+    file.write_bytes(b"old")
+    file.chmod(0o640)
+    link.symlink_to(file)
+    with replacing(link) as opened:
+        opened.write(b"new")
+    assert link.is_symlink() and file.read_bytes() == b"new" and file.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_new_file_gets_the_usual_mode(tmp_path):
+    with open(tmp_path / "usual", "wb"), replacing(tmp_path / "möbius 面") as file:
+        file.write(b"new")
+    assert (tmp_path / "möbius 面").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+def test_what_cannot_be_written_is_told_before(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    os.mkfifo(tmp_path / "pipe")
+    for name, message in {
+        ".": "a folder is there",
+        "absent/new": "absent is missing",
+        "file/new": "file is a file",
+        "loop": "leads back to itself",
+        "pipe": "no ordinary file is there",
+    }.items():
+        with pytest.raises(OSError, match=message):
+            writable(tmp_path / name)
+    with pytest.raises(ValueError, match="path was None"):
+        writable(None)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path, what in ((tmp_path / "pipe", "no ordinary file"), (tmp_path, "a folder")):
+        with pytest.raises(OSError, match=what):
+            ordinary(path)
