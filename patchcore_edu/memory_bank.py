@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from patchcore_edu.files import ordinary, replacing
-from patchcore_edu.validation import real_tensor, row_numbers, whole_number
+from patchcore_edu.validation import as_array, real_tensor, row_numbers, whole_number
 
 ARRAYS = ("vectors", "image", "position")
 
@@ -61,7 +61,7 @@ class MemoryBank:
         Raises:
             OSError: if it cannot be written; a file that was there before is then unharmed.
         """
-        arrays = {name: _array(getattr(self, name)) for name in ARRAYS}
+        arrays = {name: as_array(getattr(self, name)) for name in ARRAYS}
         with replacing(path) as file:
             np.savez(file, **arrays)
 
@@ -107,7 +107,7 @@ def memory_bank(patches: torch.Tensor | Iterable[torch.Tensor], s: int = 1) -> M
         raise ValueError(f"patches was of type {type(batches).__name__}; it must be tensors (n, h', w', d)")
     rows, grid, n = np.empty((0, 0)), None, 0
     for batch in batches:
-        numbers = _array(real_tensor("patches", batch, "(n, h', w', d)"))
+        numbers = as_array(real_tensor("patches", batch, "(n, h', w', d)"))
         if grid is None:
             grid = batch.shape[1:]
             rows = np.empty((0, grid[2]), dtype=numbers.dtype)
@@ -128,8 +128,3 @@ def memory_bank(patches: torch.Tensor | Iterable[torch.Tensor], s: int = 1) -> M
     cells = torch.cartesian_prod(torch.arange(height), torch.arange(width)) * s
     image = torch.arange(n).repeat_interleave(height * width)
     return MemoryBank(torch.from_numpy(rows), image, cells.repeat(n, 1))
-
-
-def _array(numbers: torch.Tensor) -> np.ndarray:
-    """As a NumPy array. NumPy has no bfloat16; float32 holds each of its numbers."""
-    return (numbers.float() if numbers.dtype == torch.bfloat16 else numbers).numpy(force=True)

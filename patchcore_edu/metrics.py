@@ -4,7 +4,7 @@ import torch
 from skimage.measure import label
 from sklearn.metrics import auc, roc_curve
 
-from patchcore_edu.validation import real_number, real_tensor
+from patchcore_edu.validation import as_array, real_number, real_tensor, tensor_like, two_kinds
 
 PRO_LIMIT = 0.3  # that of the MVTec AD evaluation
 
@@ -16,13 +16,13 @@ def auroc(score: torch.Tensor, anomalous: torch.Tensor) -> float:
 
     Args:
         score: (…), any shape.
-        anomalous: the same shape, bool.
+        anomalous: the same shape, bool; or 0 and 1, or 0 and 255.
 
     Returns:
         From 0 to 1; 0.5 is guessing.
 
     Raises:
-        ValueError: if the shapes differ, or only one kind is there.
+        ValueError: if the shapes differ, a label is of no kind, or only one kind is there.
 
     Example:
         >>> auroc(torch.tensor([0.1, 0.4, 0.3, 0.8]), torch.tensor([False, False, True, True]))
@@ -30,17 +30,17 @@ def auroc(score: torch.Tensor, anomalous: torch.Tensor) -> float:
 
     Source: §4.1; computed by scikit-learn.
     """
-    score, anomalous = torch.as_tensor(score), torch.as_tensor(anomalous, dtype=torch.bool)
+    score, anomalous = tensor_like("score", score, "numbers").cpu(), two_kinds("anomalous", anomalous).cpu()
     if score.shape != anomalous.shape:
         raise ValueError(
             f"score had shape {tuple(score.shape)} and anomalous {tuple(anomalous.shape)}; they must match"
         )
-    if not score.isfinite().all():
-        raise ValueError("score held NaN or infinite values; all scores must be finite")
+    if score.is_complex() or not score.isfinite().all():
+        raise ValueError("score held NaN, infinite or complex values; all scores must be finite real numbers")
     if anomalous.all() or not anomalous.any():
         raise ValueError("anomalous held one kind only; AUROC needs normal and anomalous ones")
     # The same area as roc_auc_score, without its second look at millions of pixels.
-    false_positive_rate, recall, _ = roc_curve(anomalous.flatten().numpy(), score.flatten().numpy(force=True))
+    false_positive_rate, recall, _ = roc_curve(anomalous.flatten().numpy(), as_array(score.flatten()))
     return float(auc(false_positive_rate, recall))
 
 
@@ -53,14 +53,14 @@ def pro(maps: torch.Tensor, masks: torch.Tensor, limit: float = PRO_LIMIT) -> fl
 
     Args:
         maps: (n, H, W), anomaly maps.
-        masks: (n, H, W), bool, true where the defect is.
+        masks: (n, H, W), bool, true where the defect is; or 0 and 1, or 0 and 255.
         limit: the largest false-positive rate, in (0, 1].
 
     Returns:
         From 0 to 1.
 
     Raises:
-        ValueError: if the shapes differ, no pixel is anomalous, or none is normal.
+        ValueError: if the shapes differ, a mask holds other values, no pixel is anomalous, or none is normal.
 
     Example:
         Two regions, of one and of two pixels. Only the larger is above all normal pixels.
@@ -71,7 +71,7 @@ def pro(maps: torch.Tensor, masks: torch.Tensor, limit: float = PRO_LIMIT) -> fl
     Source: §4.1; the paper gives no limit, 0.3 is that of the MVTec AD evaluation.
     """
     real_tensor("maps", maps, "(n, H, W)")
-    masks = torch.as_tensor(masks, dtype=torch.bool)
+    masks = two_kinds("masks", masks)
     if maps.shape != masks.shape:
         raise ValueError(f"maps had shape {tuple(maps.shape)} and masks {tuple(masks.shape)}; they must match")
     if masks.all() or not masks.any():

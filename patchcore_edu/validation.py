@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from math import inf
 from numbers import Integral, Real
 
+import numpy as np
 import torch
 
 
@@ -71,6 +72,41 @@ def real_tensor(name: str, value: object, shape: str) -> torch.Tensor:
     return value
 
 
+def two_kinds(name: str, value: object) -> torch.Tensor:
+    """Return `value` as a bool tensor if it is bool, or holds nothing but 0 and 1, or nothing but 0 and 255.
+
+    >>> two_kinds("masks", [0, 255, 255])
+    tensor([False,  True,  True])
+    >>> two_kinds("masks", [0.0, 0.004, 1.0])
+    Traceback (most recent call last):
+    ValueError: masks held 0.00400..., which is neither normal nor anomalous; it must be bool, or 0 and 1, or 0 and 255
+    """
+    labels = tensor_like(name, value, "bool")
+    if labels.dtype == torch.bool or labels.numel() == 0:
+        return labels.bool()
+    top = 255 if (labels == 255).any() else 1
+    other = labels[(labels != 0) & (labels != top)]
+    if len(other):
+        raise ValueError(
+            f"{name} held {other[0].item()!r}, which is neither normal nor anomalous; "
+            "it must be bool, or 0 and 1, or 0 and 255"
+        )
+    return labels == top
+
+
+def tensor_like(name: str, value: object, what: str) -> torch.Tensor:
+    """Return `value` as a tensor, or raise if it is none and cannot become one.
+
+    >>> tensor_like("score", None, "numbers")
+    Traceback (most recent call last):
+    ValueError: score was of type NoneType; it must be a tensor of numbers
+    """
+    try:
+        return torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"{name} was of type {type(value).__name__}; it must be a tensor of {what}") from None
+
+
 def row_numbers(name: str, value: object, n: int | None = None, shape: tuple[int, ...] | None = None) -> torch.Tensor:
     """Return `value` as an int64 tensor of `shape`, or (l,) with l of at least 1, with numbers from 0 to n − 1.
 
@@ -78,10 +114,7 @@ def row_numbers(name: str, value: object, n: int | None = None, shape: tuple[int
     Traceback (most recent call last):
     ValueError: chosen held numbers from 0 to 4; they must lie from 0 to 2
     """
-    try:
-        numbers = torch.as_tensor(value)
-    except (TypeError, ValueError, RuntimeError):
-        raise ValueError(f"{name} was {value!r}; it must be a tensor of whole numbers") from None
+    numbers = tensor_like(name, value, "whole numbers")
     right_shape = numbers.ndim == 1 and len(numbers) > 0 if shape is None else numbers.shape == shape
     if not right_shape or numbers.is_floating_point() or numbers.is_complex() or numbers.dtype == torch.bool:
         dtype = str(numbers.dtype).removeprefix("torch.")
@@ -94,6 +127,15 @@ def row_numbers(name: str, value: object, n: int | None = None, shape: tuple[int
         below = "be at least 0" if n is None else f"lie from 0 to {n - 1}"
         raise ValueError(f"{name} held numbers from {low} to {high}; they must {below}")
     return numbers.long()
+
+
+def as_array(numbers: torch.Tensor) -> np.ndarray:
+    """A tensor's numbers for NumPy, which has no bfloat16: float32 holds each of its numbers.
+
+    >>> as_array(torch.ones(1, dtype=torch.bfloat16, requires_grad=True))
+    array([1.], dtype=float32)
+    """
+    return (numbers.float() if numbers.dtype == torch.bfloat16 else numbers).numpy(force=True)
 
 
 def image_batch(images: object) -> torch.Tensor:
