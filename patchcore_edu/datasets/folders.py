@@ -1,7 +1,9 @@
 """Photographs in folders: MVTec AD, magnetic tiles, your own."""
 
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import NamedTuple
+from warnings import warn
 
 import numpy as np
 import torch
@@ -24,6 +26,7 @@ class _Record(NamedTuple):
     photograph: Path
     defect: str
     mask: Path | None = None
+    labelled: bool = True
 
 
 class _PhotographFiles(Dataset):
@@ -40,14 +43,16 @@ class _PhotographFiles(Dataset):
         return len(self._records)
 
     def __getitem__(self, index: int) -> Sample:
-        photograph, defect, mask_file = self._records[index]
+        photograph, defect, mask_file, labelled = self._records[index]
         image = read_photograph(photograph)
         mask = read_mask(mask_file) if mask_file else torch.zeros(image.shape[1:], dtype=torch.bool)
         if mask.shape != image.shape[1:]:
             sizes = f"{tuple(mask.shape)} pixels, but its photograph {photograph} {tuple(image.shape[1:])}"
             raise ValueError(f"mask {mask_file} has {sizes}; the two must have one size")
+        if mask_file and not mask.any():
+            warn(f"mask {mask_file} marks no pixel of {photograph}; pixel AUROC and PRO count it as good", stacklevel=2)
         image, mask = resize_sample(image, mask, self.size, self.resize, self.aspect)
-        return Sample(image, defect not in (GOOD, UNKNOWN), mask, defect, str(photograph))
+        return Sample(image, labelled and defect != GOOD, mask, defect, str(photograph), labelled)
 
 
 class MVTecAD(_PhotographFiles):
@@ -164,8 +169,8 @@ class ImageFolder(_PhotographFiles):
     """Your own photographs.
 
     `train_dir` holds good photographs. `test_dir` holds one subfolder for each defect, named after it, and one
-    named "good". Or it holds photographs alone: their defect is "unknown", and `anomalous` is False because
-    nobody said otherwise, so look at their scores but compute no AUROC. The mask of DEFECT/NAME.jpg is
+    named "good". Or it holds photographs alone: their defect is "unknown", `labelled` is False, and `anomalous` is
+    False because nobody said otherwise, so look at their scores but compute no AUROC. The mask of DEFECT/NAME.jpg is
     mask_dir/DEFECT/NAME_mask.png or NAME.png. Without `mask_dir` every mask is all False, also for anomalous
     photographs: then metrics on pixels mean nothing.
 
@@ -177,8 +182,8 @@ class ImageFolder(_PhotographFiles):
         size, resize, aspect: see `resize_sample`.
 
     Raises:
-        ValueError: an argument is not allowed; `test_dir` mixes photographs and subfolders; on access, a
-            photograph or mask cannot be read.
+        ValueError: an argument is not allowed; `test_dir` mixes photographs and subfolders, or has one whose name
+            is nearly "good"; on access, a photograph or mask cannot be read.
         FileNotFoundError: a folder, its photographs, or a mask is missing.
     """
 
@@ -205,16 +210,27 @@ class ImageFolder(_PhotographFiles):
 def _labelled(folder: Path, mask_dir: Path | None) -> list[_Record]:
     subfolders = sorted(path for path in folder.glob("*") if path.is_dir() and path.name[0] != ".")
     if not subfolders:
-        return [_Record(file, UNKNOWN) for file in photographs_in(folder)]
+        return [_Record(file, UNKNOWN, labelled=False) for file in photographs_in(folder)]
     if any(file.suffix.lower() in SUFFIXES for file in folder.iterdir()):
         raise ValueError(f"{folder} holds photographs beside subfolders; it must hold one or the other")
     records = []
     for subfolder in subfolders:
+        if subfolder.name != GOOD and _means_good(subfolder.name):
+            raise ValueError(
+                f"{subfolder} would count as a defect called {subfolder.name!r}; "
+                f"the folder of good photographs must be called {GOOD!r}"
+            )
         masked = mask_dir is not None and subfolder.name != GOOD
         for file in photographs_in(subfolder):
             mask = _mask_of(file, mask_dir / subfolder.name) if masked else None
             records.append(_Record(file, subfolder.name, mask))
     return records
+
+
+def _means_good(name: str) -> bool:
+    """Whether it is a slip of "good" or another word for it: "Good", "goood", "OK"."""
+    name = name.casefold().strip()
+    return name in ("ok", "okay", "normal") or SequenceMatcher(None, name, GOOD).ratio() > 0.8
 
 
 def _mask_of(photograph: Path, folder: Path) -> Path:

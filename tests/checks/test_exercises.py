@@ -288,6 +288,21 @@ def test_html_says_the_same_and_runs_nothing():
         assert "<script" not in shown._repr_html_()
 
 
+def test_cells_are_whole_numbers():
+    for wrong in (
+        lambda *where: [(a + 0.4, b + 0.4) for a, b in patchcore_edu.neighbourhood(*where)],
+        lambda *where: [(float(a), b) for a, b in patchcore_edu.neighbourhood(*where)],
+        lambda *where: [(str(a), str(b)) for a, b in patchcore_edu.neighbourhood(*where)],
+    ):
+        verdict = check.neighbourhood(wrong)
+        assert not verdict.passed and "cells (a, b), whole numbers" in verdict.rows["yours"]
+    for right in (
+        lambda *where: np.array(patchcore_edu.neighbourhood(*where)),
+        lambda *where: torch.tensor(patchcore_edu.neighbourhood(*where)),
+    ):
+        assert check.neighbourhood(right).passed
+
+
 # Progress
 
 

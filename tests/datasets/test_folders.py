@@ -120,9 +120,31 @@ def test_image_folder_with_and_without_masks(bottle):
 
 def test_image_folder_of_unknown_photographs(bottle):
     unknown = ImageFolder(bottle / "train" / "good", bottle / "test" / "good", split="test")
-    assert {(sample.defect, sample.anomalous, bool(sample.mask.any())) for sample in unknown} == {
-        ("unknown", False, False)
-    }
+    found = {(sample.defect, sample.anomalous, bool(sample.mask.any()), sample.labelled) for sample in unknown}
+    assert found == {("unknown", False, False, False)}
+
+
+def test_a_defect_may_be_called_unknown(bottle):
+    (bottle / "test" / "contamination").rename(bottle / "test" / "unknown")
+    samples = ImageFolder(bottle / "train" / "good", bottle / "test", split="test")
+    found = {(sample.defect, sample.anomalous, sample.labelled) for sample in samples}
+    assert found == {("broken_large", True, True), ("unknown", True, True), ("good", False, True)}
+
+
+@pytest.mark.parametrize("name", ["Good", "GOOD", "goood", "good ", "goods", "god", "good_", "OK", "Normal"])
+def test_a_near_miss_of_good_is_no_defect(bottle, name):
+    (bottle / "test" / "good").rename(bottle / "test" / name)
+    with pytest.raises(ValueError, match=f"would count as a defect called '{name}'; .* must be called 'good'"):
+        ImageFolder(bottle / "train" / "good", bottle / "test", split="test")
+    (bottle / "test" / name).rename(bottle / "test" / "wood")
+    assert len(ImageFolder(bottle / "train" / "good", bottle / "test", split="test")) == 6
+
+
+def test_a_mask_that_marks_nothing_is_told(bottle):
+    save(bottle / "ground_truth" / "contamination" / "000_mask.png", MARKED & False)
+    samples = MVTecAD(bottle.parent, "bottle", "test")
+    with pytest.warns(UserWarning, match=r"contamination.000_mask.png marks no pixel of .*contamination.000.png"):
+        assert any(sample.anomalous and not sample.mask.any() for sample in samples)
 
 
 def test_image_folder_refuses(bottle, tmp_path):

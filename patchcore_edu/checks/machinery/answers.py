@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from numbers import Number
+from operator import index
 
 import torch
 
@@ -40,9 +41,9 @@ def _tensor(name: str, answer: object) -> torch.Tensor:
 def cells(answer: object, *arguments: object) -> list[tuple[int, int]]:
     """A reader of answers that are cells (a, b), in any order: a list in rising order."""
     try:
-        return sorted((int(a), int(b)) for a, b in answer)
+        return sorted((index(a), index(b)) for a, b in answer)
     except (TypeError, ValueError, RuntimeError):
-        raise Unreadable(f"{kind(answer)}; it must be a list of cells (a, b)") from None
+        raise Unreadable(f"{kind(answer)}; it must be a list of cells (a, b), whole numbers") from None
 
 
 def kind(answer: object) -> str:
