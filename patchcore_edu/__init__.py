@@ -22,19 +22,32 @@ all of it        §3       PatchCore(backbone, levels, p, s, coreset_ratio, b).f
 `patchcore_edu.definitions` has every equation as plain loops.
 """
 
-from patchcore_edu.aggregation import aggregate
-from patchcore_edu.anomaly_map import anomaly_map
-from patchcore_edu.anomaly_score import image_score, max_patch_score, patch_neighbours, reweighting_factor
-from patchcore_edu.backbone import load_backbone
-from patchcore_edu.conventions import CONVENTIONS, Conventions
-from patchcore_edu.coreset import covering_radius, greedy_coreset, random_projection
-from patchcore_edu.feature_map import feature_maps, feature_vector
-from patchcore_edu.memory_bank import MemoryBank, memory_bank
-from patchcore_edu.metrics import auroc, pro
-from patchcore_edu.nearest_neighbours import nearest_neighbours
-from patchcore_edu.neighbourhood import neighbourhood
-from patchcore_edu.patch_set import merge_levels, patch_set
-from patchcore_edu.patchcore import PatchCore, Prediction
+import sys
+
+try:
+    from patchcore_edu.aggregation import aggregate
+    from patchcore_edu.anomaly_map import anomaly_map
+    from patchcore_edu.anomaly_score import image_score, max_patch_score, patch_neighbours, reweighting_factor
+    from patchcore_edu.backbone import load_backbone
+    from patchcore_edu.conventions import CONVENTIONS, Conventions
+    from patchcore_edu.coreset import covering_radius, greedy_coreset, random_projection
+    from patchcore_edu.feature_map import feature_maps, feature_vector
+    from patchcore_edu.memory_bank import MemoryBank, memory_bank
+    from patchcore_edu.metrics import auroc, pro
+    from patchcore_edu.nearest_neighbours import nearest_neighbours
+    from patchcore_edu.neighbourhood import neighbourhood
+    from patchcore_edu.patch_set import merge_levels, patch_set
+    from patchcore_edu.patchcore import PatchCore, Prediction
+except ModuleNotFoundError as missing:
+    if missing.name.startswith("patchcore_edu"):
+        raise
+    # `python -m patchcore_edu doctor` itself must run where something is missing: it says what.
+    if sys.argv[:2] != ["-m", "doctor"]:
+        raise ModuleNotFoundError(
+            f"{missing.name.partition('.')[0]} is missing: run `pip install -e .` in the project's folder, or "
+            "`python -m patchcore_edu doctor` to see what else is",
+            name=missing.name,
+        ) from missing
 
 __all__ = [
     "CONVENTIONS",

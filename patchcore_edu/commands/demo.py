@@ -1,5 +1,6 @@
 """The demo: PatchCore on a real photograph, from fit to one picture of what it found."""
 
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from time import perf_counter
 
@@ -7,10 +8,20 @@ import torch
 from matplotlib.figure import Figure
 
 from patchcore_edu import colours, figures
-from patchcore_edu.backbone import load_backbone
+from patchcore_edu.backbone import BACKBONES, load_backbone
 from patchcore_edu.datasets import PhotoTextures, Sample
 from patchcore_edu.metrics import auroc, pro
 from patchcore_edu.patchcore import PatchCore, Prediction
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--category", default="brick", choices=PhotoTextures.categories)
+    parser.add_argument("--backbone", default="efficientnet_lite0", choices=list(BACKBONES))
+    parser.add_argument("--out", default="demo.png", help="where to save the picture (default: %(default)s)")
+
+
+def run(chosen: Namespace) -> None:
+    demo(chosen.category, chosen.backbone, chosen.out)
 
 
 def demo(category: str = "brick", backbone: str = "efficientnet_lite0", out: str | Path = "demo.png") -> None:

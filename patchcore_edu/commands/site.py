@@ -1,6 +1,7 @@
 """The static edition: every notebook as a plain web page that needs neither a kernel nor a network."""
 
 import re
+from argparse import ArgumentParser, Namespace
 from base64 import b64encode
 from html import escape
 from pathlib import Path
@@ -27,6 +28,14 @@ img {{ max-width: 100% }}</style></head><body>{body}</body></html>
 STYLE = """<style>.jp-InputArea-editor { overflow-x: auto !important }
 .jp-RenderedMarkdown details { margin-bottom: 1em }
 .jp-OutputArea-output .highlight pre { font: 13px/1.4 monospace; white-space: pre; overflow-x: auto }</style></head>"""
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("out", help="the folder to write to")
+
+
+def run(chosen: Namespace) -> None:
+    site(chosen.out)
 
 
 def site(out: str | Path, notebooks: str | Path = NOTEBOOKS) -> None:

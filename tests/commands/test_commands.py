@@ -1,12 +1,15 @@
 """python -m patchcore_edu demo | doctor, and what the demo promises."""
 
-from importlib.metadata import PackageNotFoundError
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from patchcore_edu import PatchCore, auroc
+import patchcore_edu
+from patchcore_edu import PatchCore, auroc, load_backbone
 from patchcore_edu.__main__ import main
 from patchcore_edu.commands import doctor
 from patchcore_edu.datasets import PhotoTextures
@@ -39,23 +42,54 @@ def test_an_unknown_word_is_answered_with_the_known_ones(wrong, capsys):
 def test_the_doctor_finds_this_machine_well(capsys):
     assert main(["doctor"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 5 and all(line.startswith("ok ") for line in lines)
+    assert len(lines) == 6 and all(line.startswith("ok ") for line in lines)
+
+
+def failures(printed: str) -> list[str]:
+    return [line for line in printed.splitlines() if line.startswith("FAIL")]
 
 
 def test_the_doctor_says_what_to_do(monkeypatch, capsys):
-    def versions(name):
-        if name == "anywidget":
-            raise PackageNotFoundError(name)
-        return {"ipywidgets": "7.8.1", "jupyterlab_widgets": "1.1.0"}.get(name, "1.0")
-
-    monkeypatch.setattr(doctor, "version", versions)
+    versions = {"ipywidgets": "7.8.1", "jupyterlab_widgets": "1.1.0"}
+    monkeypatch.setattr(doctor, "version", lambda name: versions.get(name, "1.0"))
     monkeypatch.setattr(doctor, "MEMORY_MIB", 10**9)
-    untrained = doctor.load_backbone(weights=None)
-    monkeypatch.setattr(doctor, "load_backbone", lambda: untrained)
+    monkeypatch.setattr(doctor, "DISK_MIB", 10**12)
+    monkeypatch.setitem(doctor.PACKAGES, "no_such_module", "no-such-package")
     assert doctor.doctor() == 1
-    failed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("FAIL")]
-    for line, advice in zip(failed, ("pip install -e .", "ipywidgets>=8", "close other", "reinstall"), strict=True):
+    failed = failures(capsys.readouterr().out)
+    for line, advice in zip(failed, ("no-such-package", "ipywidgets>=8", "close other", "make room"), strict=True):
         assert advice in line
+
+
+def test_the_doctor_knows_untrained_weights_and_a_missing_browser_side(monkeypatch, capsys):
+    untrained = load_backbone(weights=None)
+    monkeypatch.setattr("patchcore_edu.backbone.load_backbone", lambda: untrained)
+    assert doctor.doctor() == 1
+    assert "reinstall" in failures(capsys.readouterr().out)[0]
+    monkeypatch.setitem(doctor.EXTENSIONS, "no-such-extension", "no-such-package")
+    assert doctor.doctor() == 1
+    assert "a browser shows no widgets" in failures(capsys.readouterr().out)[0]
+
+
+@pytest.mark.parametrize("missing", [(), ("torch", "sklearn", "skimage", "tqdm", "nbconvert"), ("matplotlib",)])
+def test_the_doctor_needs_nothing_but_python(missing, tmp_path):
+    """Python without any other package (-S), or without some of them."""
+    lines = ["import sys", *(f"sys.modules[{name!r}] = None" for name in missing)]
+    (tmp_path / "sitecustomize.py").write_text("\n".join(lines))
+    path = os.pathsep.join([str(tmp_path), str(Path(patchcore_edu.__file__).parent.parent)])
+    command = [sys.executable, *([] if missing else ["-S"]), "-m", "patchcore_edu", "doctor"]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    [first, *_] = failures(done.stdout)
+    assert all(doctor.PACKAGES[name] in first for name in missing or doctor.PACKAGES) and "pip install -e ." in first
+
+
+def test_whoever_imports_without_a_package_is_sent_to_the_doctor(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['sklearn'] = None")
+    path = os.pathsep.join([str(tmp_path), str(Path(patchcore_edu.__file__).parent.parent)])
+    command = [sys.executable, "-c", "import patchcore_edu"]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
+    assert "sklearn is missing" in done.stderr and "python -m patchcore_edu doctor" in done.stderr
 
 
 @pytest.fixture(scope="module")
