@@ -100,8 +100,10 @@ def _signed(value: float, digits: int = 3) -> str:
 def _formula(weights: torch.Tensor, phi: torch.Tensor, value: float) -> str:
     [channel] = weights.amax((1, 2)).nonzero().flatten().tolist()
     terms = [_signed(number, 2) for number in phi[channel][weights[channel] > 0]]
+    divisor = round(1 / float(weights.max()))
     shown = " + ".join(terms if len(terms) <= 9 else [*terms[:7], f"… {len(terms) - 7} more"]).replace("+ −", "− ")
-    return f"f_agg, clip, channel {channel}: ({shown}) / {len(terms)} = {_signed(value)}"
+    zeros = f" + {divisor - len(terms)} zeros" if divisor > len(terms) else ""
+    return f"f_agg, zero, channel {channel}: ({shown}{zeros}) / {divisor} = {_signed(value)}"
 
 
 def _complete(name: str, p: int, dim: int, k: int) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Explorer of eq. (4): how large the bank gets, and where each of its members was seen."""
+"""Explorer of eq. (4): how large the bank gets, and where each of its entries was seen."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -39,7 +39,7 @@ class State(traitlets.HasTraits):
 
 @dataclass(frozen=True)
 class Plane:
-    """A bank and its members' places on the plane, (N, 2): x and y in pixels of the canvas."""
+    """A bank and its entries' places on the plane, (N, 2): x and y in pixels of the canvas."""
 
     bank: MemoryBank
     place: np.ndarray
@@ -47,7 +47,7 @@ class Plane:
 
 
 def render(state: State) -> Picture:
-    """The bank on a plane, its size, and the photograph of the member that is pointed at."""
+    """The bank on a plane, its size, and the photograph of the entry that is pointed at."""
     with settings_that_fit():
         r = radius(state.p, photographs("brick", "train").phi[state.levels[-1]].shape[2:])
     plane = _plane(state.n, state.p, state.s, state.levels)
@@ -58,19 +58,19 @@ def render(state: State) -> Picture:
     size = 4 * n * d
     return Picture(
         figure=_figure(state, bank, row),
-        caption=f"{state.n} photographs give N = {n:,} rows of d = {d} numbers, {_bytes(size)}. "
-        f"The member pointed at was seen in photograph {int(bank.image[row])}; its other members are black.",
+        caption=f"{state.n} photographs give N = {n:,} entries of d = {d} numbers, {_bytes(size)}. "
+        f"The entry pointed at comes from photograph {int(bank.image[row])}; its other entries are black.",
         formula=f"N = n · h′ · w′ = {state.n} · {height} · {width} = {n:,},  N · d · 4 bytes = {_bytes(size)}",
         numbers={
-            "a row averages": f"{(2 * r + 1) ** 2} cells of each level, ⌊{state.p}/2⌋ = {r} each way",
-            "member": seen_in(bank, row),
+            "an entry averages": f"{(2 * r + 1) ** 2} cells of each level, ⌊{state.p}/2⌋ = {r} each way",
+            "entry": seen_in(bank, row),
             "most like it in another photograph": _lookalike(bank, row),
             "dot": "violet to yellow: photograph 0 to " + str(state.n - 1),
         },
         canvas={
             "image": _dots(plane, int(bank.image[row])),
             "place": "The pointer picks the nearest dot",
-            "alt": f"The {n:,} members of the bank on the plane of their two principal directions.",
+            "alt": f"The {n:,} entries of the bank on the plane of their two principal directions.",
             "rows": SIDE,
             "columns": SIDE,
             "boxes": [_ring(plane.place[row])],
@@ -114,7 +114,7 @@ def _dots(plane: Plane, photograph: int) -> bytes:
     x, y = plane.place.astype(int).T
     i = plane.bank.image.numpy()
     n = int(i[-1]) + 1
-    # Numbers of colours first, colours last: the bank may have a hundred thousand members.
+    # Numbers of colours first, colours last: the bank may have a hundred thousand entries.
     number = np.full((PIXELS, PIXELS), n + 1)
     for down, right in product(range(2), range(2)):
         number[y + down, x + right] = i
@@ -137,11 +137,11 @@ def _figure(state: State, bank: MemoryBank, row: int) -> Figure:
     i, h, w = bank.origin(row)
     h, w = h * stride, w * stride
     ax = figure.add_axes((0.01, 0.07, 0.46, 0.845))
-    figures.photograph(ax, photographs("brick", "train").images[i], f"row {row:,}, seen in photograph {i}")
+    figures.photograph(ax, photographs("brick", "train").images[i], f"entry {row:,}, seen in photograph {i}")
     reach = state.p // 2 * stride
     figures.frame(ax, h - reach, w - reach, 2 * reach + stride, 2 * reach + stride, colours.NEAREST)
     ax.set(xlim=(-0.5, 223.5), ylim=(223.5, -0.5))
-    _sizes(figure.add_axes((0.5, 0.07, 0.49, 0.845)), *bank.vectors.shape)
+    _sizes(figure.add_axes((0.5, 0.07, 0.475, 0.845)), *bank.vectors.shape)
     return figure
 
 
@@ -152,19 +152,22 @@ def _sizes(ax: Axes, n: int, d: int) -> None:
         ("10 % of this bank", 0.1 * n * d * 4, colours.CORESET),
         ("this bank", n * d * 4, colours.BANK),
         (f"all {n:,}² distances", n * n * 4, colours.ANOMALY),
-        ("209 · 28² rows of 1024 numbers", usual * 1024 * 4, colours.BANK),
+        ("209 · 28² entries of 1024 numbers", usual * 1024 * 4, colours.BANK),
         (f"all {usual:,}² distances", usual**2 * 4, colours.ANOMALY),
     )
     size = np.array([size for _, size, _ in rows])
-    ax.barh(range(len(rows)), np.log10(size), 0.45, color=[colour for *_, colour in rows])
+    ax.barh(range(len(rows)), np.log2(size), 0.45, color=[colour for *_, colour in rows])
     for k, (name, bytes_, _) in enumerate(rows):
-        ax.text(0.1, k - 0.3, f"{name}: {_bytes(bytes_)}", fontsize=9, va="bottom")
-    ax.set(xlim=(0, 13), ylim=(len(rows) - 0.6, -0.75), xticks=[], yticks=[])
-    ax.set_title("memory, on a logarithmic scale", fontsize=10)
+        ax.text(10.3, k - 0.3, f"{name}: {_bytes(bytes_)}", fontsize=9, va="bottom")
+    ax.set(xlim=(10, 40), ylim=(len(rows) - 0.6, -0.75), yticks=[])
+    ax.set_xticks([10, 20, 30, 40], ["1 KiB", "1 MiB", "1 GiB", "1 TiB"], fontsize=9)
+    ax.grid(axis="x", lw=0.5)
+    ax.set_axisbelow(True)
+    ax.set_title("memory: each line is 1,024 times the last", fontsize=10)
 
 
 class Bank(Explorer):
-    """Move n, p, s and the levels: the bank's size; point at a member: the photograph in which it was seen."""
+    """Move n, p, s and the levels: the bank's size; point at an entry: the photograph in which it was seen."""
 
     State = State
     render = staticmethod(render)

@@ -1,5 +1,7 @@
 """The explorer of f_agg without a browser: its weights, vectors and distances against the package."""
 
+import re
+
 import pytest
 import torch
 
@@ -58,3 +60,15 @@ def test_distances_are_those_to_a_bank_of_the_same_variant(name):
     )
     largest = float(torch.cdist(test, good, compute_mode="donot_use_mm_for_euclid_dist").amin(1).max())
     assert f"largest distance {largest:.1f} at" in picture.numbers[f"{name}, number 10"]
+
+
+@pytest.mark.parametrize("h, w", [(0, 9), (27, 27), (14, 14)])
+def test_the_formula_adds_up(h, w):
+    formula = Aggregation(h=h, w=w, k=10).picture().formula.replace("−", "-")
+    terms, zeros, divisor, value = re.fullmatch(
+        r"f_agg, zero, channel 10: \((.*?)(?: \+ (\d+) zeros)?\) / (\d+) = (.*)", formula
+    ).groups()
+    summed = sum(map(float, terms.replace("- ", "+ -").split(" + ")))
+    assert float(value) == pytest.approx(summed / int(divisor), abs=0.01)
+    assert int(divisor) == 9 == len(re.findall(r"\d\.\d", terms)) + int(zeros or 0)
+    assert float(value) == pytest.approx(float(aggregate(phi("test", [16]), 3)[0, 10, h, w]), abs=6e-4)

@@ -26,10 +26,10 @@ def test_memory_bank_agrees_with_the_package(n, p, s, levels, h, w):
     phi = photographs("brick", "train").phi
     M = memory_bank(patch_set({j: phi[j][:n] for j in levels}, p, s), s)
     N, d = M.vectors.shape
-    assert f" = {N:,}, " in picture.formula and f"N = {N:,} rows of d = {d} numbers" in picture.caption
-    row = int(picture.numbers["member"].split(":")[0].removeprefix("row ").replace(",", ""))
+    assert f" = {N:,}, " in picture.formula and f"N = {N:,} entries of d = {d} numbers" in picture.caption
+    row = int(picture.numbers["entry"].split(":")[0].removeprefix("row ").replace(",", ""))
     at = ", ".join(map(str, M.position[row].tolist()))
-    assert picture.numbers["member"].endswith(f"photograph {int(M.image[row])}, (h, w) = ({at})")
+    assert picture.numbers["entry"].endswith(f"photograph {int(M.image[row])}, (h, w) = ({at})")
     other = picture.numbers["most like it in another photograph"]
     if n == 1:
         assert other == "there is no other photograph"
@@ -43,7 +43,7 @@ def test_memory_bank_points_at_the_nearest_member_on_the_plane_of_the_principal_
     for axis, principal in enumerate(PCA(2).fit_transform(bank(4).vectors.numpy()).T):
         assert abs(np.corrcoef(place[:, axis], principal)[0, 1]) > 0.9999
     for h, w in ((10, 40), (24, 24), (48, 0)):
-        member = Bank(n=4, h=h, w=w).picture().numbers["member"]
+        member = Bank(n=4, h=h, w=w).picture().numbers["entry"]
         row = int(member.split(":")[0].removeprefix("row ").replace(",", ""))
         away = np.hypot(*(place - (8 * w + 4, 8 * h + 4)).T)
         assert away[row] == away.min()
