@@ -7,11 +7,13 @@ from html import escape
 from pathlib import Path
 
 import nbformat
+from IPython.display import Code
 from latex2mathml.converter import convert
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from nbconvert.filters import markdown2html
 from tqdm.auto import tqdm
+from traitlets.config import Config
 
 NOTEBOOKS = Path(__file__).parent.parent.parent / "notebooks"
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -24,6 +26,7 @@ table {{ border-collapse: collapse }} td, th {{ border: 1px solid #ccc; padding:
 img {{ max-width: 100% }}</style></head><body>{body}</body></html>
 """
 
+FOLDED = Config(TagRemovePreprocessor={"enabled": True, "remove_input_tags": {"folded"}})
 # Long lines of code scroll inside their cell; sources that a cell shows are set as code; folded answers stand apart.
 STYLE = """<style>.jp-InputArea-editor { overflow-x: auto !important }
 .jp-RenderedMarkdown details { margin-bottom: 1em }
@@ -70,7 +73,9 @@ def page(book: nbformat.NotebookNode, title: str, folder: Path) -> str:
         for output in cell.get("outputs", ()):
             if "image/png" in output.get("data", ()):
                 _still(output)
-    exporter = HTMLExporter(template_name="lab", exclude_input_prompt=True, exclude_output_prompt=True)
+        if cell.metadata.get("jupyter", {}).get("source_hidden"):
+            _fold(cell)
+    exporter = HTMLExporter(template_name="lab", exclude_input_prompt=True, exclude_output_prompt=True, config=FOLDED)
     html, _ = exporter.from_notebook_node(book, resources={"metadata": {"name": title}})
     return _links(re.sub(r"<script\b.*?</script>", "", html, flags=re.DOTALL)).replace("</head>", STYLE, 1)
 
@@ -82,6 +87,14 @@ def _still(output: nbformat.NotebookNode) -> None:
     output.data = nbformat.from_dict(
         {"text/html": f'{note}<img alt="{escape(alt)}" src="data:image/png;base64,{png}">'}
     )
+
+
+def _fold(cell: nbformat.NotebookNode) -> None:
+    """Put code that JupyterLab hides below its results, to be unfolded."""
+    code = Code(cell.source, language="python")._repr_html_()
+    folded = f"<details><summary>Code</summary>{code}</details>"
+    cell.outputs.append(nbformat.v4.new_output("display_data", data={"text/html": folded}))
+    cell.metadata.tags = [*cell.metadata.get("tags", ()), "folded"]
 
 
 def _with_mathml(markdown: str) -> str:
@@ -112,4 +125,5 @@ def _with_pictures(markdown: str, folder: Path) -> str:
 
 
 def _links(html: str) -> str:
-    return re.sub(r'href="([^":]+)\.ipynb(#[^"]*)?"', r'href="\1.html\2"', html)
+    html = re.sub(r'href="([^":]+)\.ipynb(#[^"]*)?"', r'href="\1.html\2"', html)
+    return re.sub(r'href="README\.md(#[^"]*)?"', r'href="index.html\1"', html)

@@ -11,12 +11,15 @@ DRAWN = """from patchcore_edu import figures
 figure, _ = figures.grid(1, 1)
 figures.described(figure, 'an "empty" square')"""
 LESSON = [
-    new_markdown_cell("# One\n\nLet $x_1^2$ be `$5`. See [two](two.ipynb#end).\n\n![a dot](dot.png)"),
+    new_markdown_cell(
+        "# One\n\nLet $x_1^2$ be `$5`. See [two](two.ipynb#end) and a [word](README.md#Terms).\n\n![a dot](dot.png)"
+    ),
     new_markdown_cell("$$\\operatorname{arg\\,min}_m d$$"),
     new_markdown_cell("<details><summary>Answer</summary>\n\n42\n\n</details>"),
     new_code_cell(DRAWN),
     new_code_cell("import ipywidgets\nipywidgets.IntSlider()"),
     new_code_cell("print(6 * 7)"),
+    new_code_cell("drawn = 8 * 9\nprint(drawn)", metadata={"jupyter": {"source_hidden": True}}),
 ]
 PNG = b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==")
 
@@ -50,7 +53,13 @@ def test_answers_are_folded_and_results_shown(pages):
     assert "<summary>Answer</summary>" in pages["one.html"] and ">42\n" in pages["one.html"]
 
 
+def test_code_that_jupyterlab_hides_is_folded_below_its_results(pages):
+    shown, _, folded = pages["one.html"].partition(">72\n")
+    assert "drawn" not in shown and folded.count("<summary>Code</summary>") == 1 and "drawn" in folded
+
+
 def test_links_lead_to_pages(pages):
+    assert 'href="index.html#Terms"' in pages["one.html"]
     assert 'href="two.html#end"' in pages["one.html"] and 'href="one.html"' in pages["index.html"]
     assert "<table>" in pages["index.html"] and "<math" in pages["index.html"]
 
