@@ -51,7 +51,7 @@ def render(state: State) -> Picture:
 
     a, b = ({cell[axis] for cell in cells} for axis in (0, 1))
     reach = f"[{{}} − ⌊{p}/2⌋, …, {{}} + ⌊{p}/2⌋]"
-    value = f"{ones[h - lost, w - lost]:.3f}" if kept else "none, the place is left out"
+    value = f"{ones[h - lost, w - lost]:.3f}" if kept else "none, the location is left out"
     return Picture(
         figure=figure,
         caption=_caption(p, r, len(cells), len(complete), state.border, kept),
@@ -79,7 +79,7 @@ def _caption(p: int, r: int, inside: int, complete: int, border: str, kept: bool
         fate = {
             "clip": f"f_agg averages the {inside} that exist",
             "zero": f"f_agg divides the sum of {inside} by {complete}, so the border fades",
-            "valid": "this place gets no vector, and the map shrinks",
+            "valid": "this location gets no vector, and the map shrinks",
         }[border]
         return f"{complete - inside} of the {complete} cells of N_{p} lie outside the map: {fate}."
     if p % 2 == 0:
@@ -128,7 +128,7 @@ def _ones(ax: Axes, ones: torch.Tensor, state: State) -> None:
     near = last - radius(state.p) - 0.5
     border = f"edge {padded[last, middle]:.2f}, corner {padded[last, last]:.2f}"
     ax.text(near, near, border, ha="right", va="bottom", fontsize=9)
-    ax.set_xlabel(f"{ones.shape[0]} × {ones.shape[1]} places" + ", grey: left out" * (lost > 0), fontsize=9)
+    ax.set_xlabel(f"{ones.shape[0]} × {ones.shape[1]} locations" + ", grey: left out" * (lost > 0), fontsize=9)
 
 
 def _squares(ax: Axes, cells: list, **style) -> None:
