@@ -9,14 +9,17 @@ import tempfile
 import zipfile
 import zlib
 from pathlib import Path, PureWindowsPath
+from warnings import warn
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch.nn.functional import adaptive_max_pool2d
 
+from patchcore_edu.files import ordinary
 from patchcore_edu.validation import one_of, whole_number
 
+LONGEST = 8  # times the shorter side: no more of a photograph is resized before it is cropped
 ASPECTS = ("keep", "squash")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -34,7 +37,8 @@ def photographs_in(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[P
 def read_photograph(path: str | Path) -> torch.Tensor:
     """Read a photograph as RGB.
 
-    Grey values go into all three channels; 16-bit grey is divided by 65535; a palette is looked up; what is
+    Grey values go into all three channels; 16-bit grey is divided by 65535, with a warning where its values use less
+    than 12 of the 16 bits; a palette is looked up; what is
     transparent lies on white, as most viewers show it; a camera's orientation tag (EXIF) is applied.
 
     Args:
@@ -70,12 +74,18 @@ def read_mask(path: str | Path) -> torch.Tensor:
 
 def _read(path: str | Path, background: str) -> np.ndarray:
     try:
-        with Image.open(path) as opened:
+        with Image.open(ordinary(path)) as opened:
             image = ImageOps.exif_transpose(opened)
             if image.mode.startswith("I"):
                 grey = np.asarray(image)
                 if grey.min() < 0 or grey.max() > 65535:
                     raise ValueError(f"its grey values reach from {grey.min()} to {grey.max()}, beyond 16 bits")
+                if 0 < grey.max() < 4096:
+                    warn(
+                        f"{path} has 16 bits, but its values only reach {grey.max()}: it is nearly black. "
+                        "A camera of 12 bits? Then multiply its values by 16",
+                        stacklevel=4,
+                    )
                 return np.repeat((grey / 65535).astype(np.float32)[..., None], 3, axis=2)
             if image.mode == "F":
                 raise ValueError("it has floating-point values, whose range is unknown")
@@ -128,6 +138,9 @@ def resize_sample(
     height, width = mask.shape
     target = [size, size]
     if aspect == "keep":
+        # What the crop cuts off anyway need not be resized first: of a line of pixels that would be gigabytes.
+        height, width = (min(side, LONGEST * min(height, width)) for side in (height, width))
+        image, mask = (functional.center_crop(picture, [height, width]) for picture in (image, mask))
         target = [round(resize * side / min(height, width)) for side in (height, width)]
     image = functional.resize(image, target, antialias=True).clamp(0, 1)
     mask = adaptive_max_pool2d(mask[None].float(), target)[0] > 0

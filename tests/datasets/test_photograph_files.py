@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import os
 import tarfile
 import zipfile
 from fractions import Fraction
@@ -201,3 +202,23 @@ def test_links_and_devices_are_refused(tmp_path, kind):
     with pytest.raises(ValueError, match="'link', a link or a device; nothing was unpacked"):
         unpack(archive, tmp_path / "inside")
     assert not (tmp_path / "inside").exists()
+
+
+def test_a_line_of_pixels_is_resized_in_little_memory(peak):
+    image = torch.linspace(0, 1, 5000).expand(3, 1, 5000)
+    with peak() as mib:
+        resized, mask = resize_sample(image, torch.ones(1, 5000, dtype=torch.bool))
+    assert resized.shape == (3, 224, 224) and mask.all() and mib[0] < 200
+    assert resized.mean() == pytest.approx(0.5, abs=1e-3), "the middle"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes in folders")
+def test_a_pipe_is_no_photograph(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(ValueError, match="no ordinary file"):
+        read_photograph(tmp_path / "a.png")
+
+
+def test_twelve_bits_in_sixteen_are_told(tmp_path):
+    with pytest.warns(UserWarning, match="only reach 4095: it is nearly black"):
+        read_photograph(save(tmp_path / "a.png", np.array([[0, 4095]], dtype=np.uint16)))
