@@ -29,7 +29,10 @@ def main(arguments: list[str] | None = None) -> int:
     command = import_module(f"patchcore_edu.commands.{chosen.command}")
     options = argparse.ArgumentParser(f"{parser.prog} {chosen.command}", description=COMMANDS[chosen.command])
     command.arguments(options)
-    return command.run(options.parse_args(chosen.options)) or 0
+    try:
+        return command.run(options.parse_args(chosen.options)) or 0
+    except OSError as error:  # a file in the way, a folder that may only be read: the message says what to do
+        parser.exit(1, f"{error}\n")
 
 
 if __name__ == "__main__":

@@ -67,6 +67,23 @@ def writable(path: str | Path) -> Path:
     return target
 
 
+def folder_to_write(path: str | Path) -> Path:
+    """The absolute path of a folder, made if it is missing, or an OSError that says what is in its way.
+
+    >>> folder_to_write(__file__)
+    Traceback (most recent call last):
+    NotADirectoryError: [Errno 20] ...files.py cannot be a folder: a file is there
+    """
+    folder = Path(path).absolute()
+    for place in (folder, *folder.parents):
+        if place.exists() and not place.is_dir():
+            raise NotADirectoryError(20, f"{path} cannot be a folder: a file is there")
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(13, f"{path} cannot be written to: it may only be read")
+    return folder
+
+
 def ordinary(path: str | Path) -> Path:
     """The path, if an ordinary file is there: a pipe would be waited for without end.
 

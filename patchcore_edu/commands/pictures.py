@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 from patchcore_edu import colours, figures
 from patchcore_edu.commands.demo import demo
 from patchcore_edu.datasets import PhotoTextures
+from patchcore_edu.files import folder_to_write
 from patchcore_edu.patchcore import PatchCore
 
 FRAMES = 12
@@ -31,8 +32,7 @@ def pictures(folder: str | Path) -> None:
     Args:
         folder: where to write; made if it is not there.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = folder_to_write(folder)
     demo(out=folder / "demo.png")
     scratch(folder / "scratch.gif")
 

@@ -1,129 +1,135 @@
-"""The static edition: every notebook as a plain web page that needs neither a kernel nor a network."""
+"""The static edition: every notebook as a web page that needs neither a kernel nor a network, and the playground."""
 
-import re
+import json
+import os
+import shutil
 from argparse import ArgumentParser, Namespace
-from base64 import b64encode
-from html import escape
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import nbformat
-from IPython.display import Code
-from latex2mathml.converter import convert
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
-from nbconvert import HTMLExporter
-from nbconvert.filters import markdown2html
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
 from tqdm.auto import tqdm
-from traitlets.config import Config
 
-NOTEBOOKS = Path(__file__).parent.parent.parent / "notebooks"
-WIDGET = "application/vnd.jupyter.widget-view+json"
-NOTE = "<p><em>The sliders need Python. This is what they show at first.</em></p>"
-PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>body {{ max-width: 60rem; margin: 2rem auto; padding: 0 1rem; font: 16px/1.5 sans-serif }}
-table {{ border-collapse: collapse }} td, th {{ border: 1px solid #ccc; padding: .3rem .6rem; text-align: left }}
-img {{ max-width: 100% }}</style></head><body>{body}</body></html>
-"""
+from patchcore_edu.commands.pages import HERE, highlighting, page, sections, title
+from patchcore_edu.files import folder_to_write
 
-FOLDED = Config(TagRemovePreprocessor={"enabled": True, "remove_input_tags": {"folded"}})
-# Long lines of code scroll inside their cell; sources that a cell shows are set as code; folded answers stand apart.
-STYLE = """<style>.jp-InputArea-editor { overflow-x: auto !important }
-.jp-RenderedMarkdown details { margin-bottom: 1em }
-.jp-OutputArea-output .highlight pre { font: 13px/1.4 monospace; white-space: pre; overflow-x: auto }</style></head>"""
+INDEX = "README.md"
+TOGETHER = 2
+"""Notebooks that run at a time: a small laptop has two cores."""
+
+
+class FailingNotebook(Exception):
+    """A cell fails; the message begins with the notebook's name."""
 
 
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("out", help="the folder to write to")
+    parser.add_argument("--notebooks", help="the folder of the notebooks (default: here, or in notebooks/)")
 
 
 def run(chosen: Namespace) -> None:
-    site(chosen.out)
+    try:
+        site(chosen.out, chosen.notebooks)
+    except FailingNotebook as error:
+        raise SystemExit(str(error)) from None
 
 
-def site(out: str | Path, notebooks: str | Path = NOTEBOOKS) -> None:
-    """Run all notebooks and write them as web pages, with an index.
+def site(out: str | Path, notebooks: str | Path | None = None) -> None:
+    """Run all notebooks and write them as web pages, with a table of contents, a search, and the playground.
+
+    What is written is complete before the first page in `out` changes. Other files in `out` are left alone.
 
     Args:
         out: the folder to write to; made if it is not there.
-        notebooks: the folder of the notebooks and of the README.md that becomes the index.
+        notebooks: the folder of the notebooks and of the README.md that becomes the table of contents. Without it,
+            the current folder or its folder `notebooks`.
 
     Raises:
-        FileNotFoundError: if there is no notebook in `notebooks`.
-        nbclient.exceptions.CellExecutionError: if a cell fails.
+        FileNotFoundError: if there is no notebook or no README.md in `notebooks`.
+        OSError: if `out` cannot be written to.
+        FailingNotebook: if a cell fails.
     """
-    notebooks, out = Path(notebooks), Path(out)
-    files = sorted(notebooks.glob("*.ipynb"))
-    if not files:
-        raise FileNotFoundError(f"notebooks was {str(notebooks)!r}; it must be a folder with the course's notebooks")
-    out.mkdir(parents=True, exist_ok=True)
-    for file in tqdm(files, desc="notebooks"):
-        book = nbformat.read(file, as_version=4)
-        NotebookClient(book, timeout=600, resources={"metadata": {"path": str(notebooks)}}).execute()
-        (out / f"{file.stem}.html").write_text(page(book, file.stem, notebooks), encoding="utf-8")
-    index = markdown2html(_with_mathml((notebooks / "README.md").read_text(encoding="utf-8")))
-    (out / "index.html").write_text(PAGE.format(title="patchcore_edu", body=_links(index)), encoding="utf-8")
+    folder, out = course_folder(notebooks), folder_to_write(out)
+    files = sorted(folder.glob("*.ipynb"))
+    with ThreadPoolExecutor(TOGETHER) as pool:
+        try:
+            books = dict(zip(files, tqdm(pool.map(execute, files), total=len(files), desc="notebooks"), strict=True))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # the others would only run for nothing
+            raise
+    with TemporaryDirectory(dir=out, prefix=".new-") as aside:
+        write({file.stem: book for file, book in books.items()}, folder, Path(aside), playground(Path(aside)))
+        put(Path(aside), out)
 
 
-def page(book: nbformat.NotebookNode, title: str, folder: Path) -> str:
-    """One run notebook as a web page: formulas as MathML, pictures inside it with their alt texts, no scripts."""
-    for cell in book.cells:
-        if cell.cell_type == "markdown":
-            cell.source = _with_pictures(_with_mathml(cell.source), folder)
-        for output in cell.get("outputs", ()):
-            if "image/png" in output.get("data", ()):
-                _still(output)
-        if cell.metadata.get("jupyter", {}).get("source_hidden"):
-            _fold(cell)
-    exporter = HTMLExporter(template_name="lab", exclude_input_prompt=True, exclude_output_prompt=True, config=FOLDED)
-    html, _ = exporter.from_notebook_node(book, resources={"metadata": {"name": title}})
-    return _links(re.sub(r"<script\b.*?</script>", "", html, flags=re.DOTALL)).replace("</head>", STYLE, 1)
+def course_folder(notebooks: str | Path | None) -> Path:
+    """The folder of the notebooks: the one that is named, the current one, or its folder `notebooks`."""
+    tried = [Path(notebooks)] if notebooks is not None else [Path.cwd(), Path.cwd() / "notebooks"]
+    folder = next((path for path in tried if any(path.glob("*.ipynb"))), None)
+    if folder is None:
+        where = " or ".join(repr(str(path)) for path in tried)
+        raise FileNotFoundError(f"notebooks was {where}; it must be a folder with the course's notebooks")
+    if not (folder / INDEX).is_file():
+        raise FileNotFoundError(f"notebooks was {str(folder)!r}; {INDEX}, the table of contents, is missing there")
+    return folder.absolute()
 
 
-def _still(output: nbformat.NotebookNode) -> None:
-    """Turn a picture, or a widget's static picture, into an image with an alt text."""
-    png, note = output.data["image/png"], NOTE if WIDGET in output.data else ""
-    alt = output.metadata.get("image/png", {}).get("alt") or output.data.get("text/plain", "")
-    output.data = nbformat.from_dict(
-        {"text/html": f'{note}<img alt="{escape(alt)}" src="data:image/png;base64,{png}">'}
+def execute(file: Path) -> NotebookNode:
+    """Run one notebook in a kernel of this very Python, whatever other kernels are installed."""
+    book = nbformat.read(file, as_version=4)
+    kernel = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
+    client = NotebookClient(
+        book, km=kernel, timeout=600, store_widget_state=False, resources={"metadata": {"path": str(file.parent)}}
     )
+    try:
+        client.execute()
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+        raise FailingNotebook(f"{file.name}: {error}") from error
+    return book
 
 
-def _fold(cell: nbformat.NotebookNode) -> None:
-    """Put code that JupyterLab hides below its results, to be unfolded."""
-    code = Code(cell.source, language="python")._repr_html_()
-    folded = f"<details><summary>Code</summary>{code}</details>"
-    cell.outputs.append(nbformat.v4.new_output("display_data", data={"text/html": folded}))
-    cell.metadata.tags = [*cell.metadata.get("tags", ()), "folded"]
+def playground(out: Path) -> bool:
+    """Build the playground beside the pages; without what it needs, say what to install, and return False."""
+    try:
+        from patchcore_edu.playground import build
+
+        build(out)
+    except (ImportError, RuntimeError) as missing:
+        print(f"The course is built without the playground: {missing}")
+        return False
+    return True
 
 
-def _with_mathml(markdown: str) -> str:
-    """Replace $…$ and $$…$$ outside code by MathML, which browsers draw without a script."""
-    parts = re.split(r"(```.*?```|`[^`\n]+`)", markdown, flags=re.DOTALL)
-    return "".join(part if i % 2 else _formulas(part) for i, part in enumerate(parts))
+def write(books: dict[str, NotebookNode], folder: Path, out: Path, playground: bool) -> None:
+    """Write the pages of notebooks {name: notebook}, the table of contents, and what they share."""
+    contents = nbformat.v4.new_markdown_cell((folder / INDEX).read_text(encoding="utf-8"))
+    books = {"index": nbformat.v4.new_notebook(cells=[contents])} | books
+    names = [
+        {"file": f"{name}.html", "title": title(book), "short": name.partition("_")[0]} for name, book in books.items()
+    ]
+    index = []
+    for i, (here, book) in enumerate(zip(names, books.values(), strict=True)):
+        # The table of contents is linked by its name; it is no page's previous one.
+        neighbours = {"previous": names[i - 1] if i > 1 else None, "next": names[i + 1] if i + 1 < len(names) else None}
+        html = page(book, folder, title=here["title"], playground=playground, **neighbours)
+        (out / here["file"]).write_text(html, encoding="utf-8")
+        index += sections(html, here["file"], here["title"])
+    (out / "sections.js").write_text(f"const SECTIONS = {json.dumps(index, ensure_ascii=False)};\n", encoding="utf-8")
+    shutil.copy(HERE / "course.js", out)
+    for name, style in {"course.css": "default", "dark.css": "github-dark"}.items():
+        text = (HERE / name).read_text(encoding="utf-8")
+        (out / name).write_text(f"{text}\n{highlighting(style)}\n", encoding="utf-8")
 
 
-def _formulas(text: str) -> str:
-    text = re.sub(r"\$\$(.+?)\$\$", lambda m: _mathml(m[1], "block"), text, flags=re.DOTALL)
-    return re.sub(r"(?<![\\$])\$([^$\n]+?)\$", lambda m: _mathml(m[1], "inline"), text)
-
-
-def _mathml(latex: str, display: str) -> str:
-    latex = re.sub(r"\\operatorname\*?\{([^}]*)\}", r"\\mathrm{\1}", latex).replace(r"\arg", r"\mathrm{arg}\,")
-    if display == "block":
-        # What is below the word in JupyterLab is below it here.
-        latex = re.sub(r"\\(min|max)_", r"\\\1\\limits_", latex)
-    return convert(" ".join(latex.split()), display=display)
-
-
-def _with_pictures(markdown: str, folder: Path) -> str:
-    def inside(match: re.Match) -> str:
-        png = b64encode((folder / match[2]).read_bytes()).decode()
-        return f'<img alt="{escape(match[1])}" src="data:image/png;base64,{png}">'
-
-    return re.sub(r"!\[([^]]*)\]\(([^):]+\.png)\)", inside, markdown)
-
-
-def _links(html: str) -> str:
-    html = re.sub(r'href="([^":]+)\.ipynb(#[^"]*)?"', r'href="\1.html\2"', html)
-    return re.sub(r'href="README\.md(#[^"]*)?"', r'href="index.html\1"', html)
+def put(aside: Path, out: Path) -> None:
+    """Move all files of one folder into another, each in the place of the old one."""
+    for file in sorted(path for path in aside.rglob("*") if path.is_file()):
+        to = out / file.relative_to(aside)
+        to.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(file, to)

@@ -1,69 +1,202 @@
+import json
 import re
+import sys
 from base64 import b64decode
+from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from patchcore_edu.commands.site import _mathml, site
+from patchcore_edu.__main__ import main
+from patchcore_edu.commands import site as command
+from patchcore_edu.commands.pages import mathml, page
+from patchcore_edu.commands.site import FailingNotebook, course_folder, site, write
 
+ROOT = Path(__file__).parent.parent.parent
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
 DRAWN = """from patchcore_edu import figures
 figure, _ = figures.grid(1, 1)
 figures.described(figure, 'an "empty" square')"""
+EXPLORER = f"""from IPython.display import display
+data = {{"text/plain": "p = 5", "image/png": "{PNG}", "application/vnd.jupyter.widget-view+json": {{"model_id": "1"}}}}
+about = {{"image/png": {{"alt": "p = 5 & more"}}, "explorer": {{"name": NAME, "settings": "p=5&border=zero"}}}}
+display(data, metadata=about, raw=True)"""
 LESSON = [
+    new_markdown_cell("# 01. One\n\nLet $x_1^2$ be `$5`. See [two](02_two.ipynb#end), [terms](README.md#Terms).\n\n"),
     new_markdown_cell(
-        "# One\n\nLet $x_1^2$ be `$5`. See [two](two.ipynb#end) and a [word](README.md#Terms).\n\n![a dot](dot.png)"
+        "## Equation\n\n![a dot](dot.png)\n\n$$\\operatorname{arg\\,min}_m d, \\qquad \\mathcal{N}_p = 1$$"
     ),
-    new_markdown_cell("$$\\operatorname{arg\\,min}_m d$$"),
     new_markdown_cell("<details><summary>Answer</summary>\n\n42\n\n</details>"),
-    new_code_cell(DRAWN),
-    new_code_cell("import ipywidgets\nipywidgets.IntSlider()"),
-    new_code_cell("print(6 * 7)"),
-    new_code_cell("drawn = 8 * 9\nprint(drawn)", metadata={"jupyter": {"source_hidden": True}}),
+    new_code_cell(DRAWN, metadata={"jupyter": {"source_hidden": True}, "tags": ["folded"]}),
+    new_code_cell(EXPLORER.replace("NAME", "'Neighbourhood'")),
+    new_code_cell(EXPLORER.replace("NAME", "'PaintDefect'")),
+    new_code_cell("from patchcore_edu import checks\nchecks.merge_levels(lambda maps: None)"),
+    new_code_cell("import sys\nprint(6 * 7, sys.executable)"),
 ]
-PNG = b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==")
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory):
-    folder, out = tmp_path_factory.mktemp("notebooks"), tmp_path_factory.mktemp("site") / "pages"
-    nbformat.write(new_notebook(cells=LESSON), folder / "one.ipynb")
-    (folder / "dot.png").write_bytes(PNG)
-    (folder / "README.md").write_text("# Course\n\n[one](one.ipynb)\n\n| a | b |\n|---|---|\n| $p$ | 3 |\n")
-    site(out, folder)
-    return {path.name: path.read_text(encoding="utf-8") for path in out.iterdir()}
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("notebooks")
+    nbformat.write(new_notebook(cells=LESSON), folder / "01_one.ipynb")
+    nbformat.write(new_notebook(cells=[new_markdown_cell("# 02. Two")]), folder / "02_two.ipynb")
+    (folder / "dot.png").write_bytes(b64decode(PNG))
+    text = "# Course\n\n[one](01_one.ipynb)\n\n## Terms\n\n| a | b |\n|---|---|\n| $p$ | 3 |\n"
+    (folder / "README.md").write_text(text)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(folder, tmp_path_factory):
+    """The site without a playground, and one with it: {name: text} each."""
+    out = tmp_path_factory.mktemp("site")
+    mine = out / "with" / "mine.txt"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command, "playground", lambda aside: False)
+        site(out / "without", folder)
+        mine.parent.mkdir()
+        mine.write_text("left alone")
+        patch.setattr(command, "execute", lambda file: nbformat.read(file, 4))
+        patch.setattr(command, "playground", lambda aside: bool((aside / "playground.html").write_text("live")))
+        site(out / "with", folder)
+    return [{path.name: path.read_text("utf-8") for path in (out / name).iterdir()} for name in ("without", "with")]
+
+
+@pytest.fixture(scope="module")
+def pages(built):
+    return built[0]
 
 
 def test_formulas_are_drawn_without_a_script(pages):
-    html = pages["one.html"]
-    assert "<script" not in html and html.count("<math") == 2 and "<code>$5</code>" in html
+    html = pages["01_one.html"]
+    assert html.count("<math") == 3 and "<code>$5</code>" in html
 
 
 def test_pictures_lie_in_the_page_and_say_what_they_show(pages):
-    html = pages["one.html"]
-    assert html.count('src="data:image/png;base64,') == 2
-    assert 'alt="a dot"' in html and re.search(r"""alt='an "empty" square'|alt="an &quot;empty&quot; square\"""", html)
+    html = pages["01_one.html"]
+    assert html.count('src="data:image/png;base64,') == 4 == html.count("<img")
+    assert 'alt="a dot"' in html and html.count('alt="p = 5 &amp; more"') == 2
+    assert re.search(r"""alt='an "empty" square'|alt="an &quot;empty&quot; square\"""", html)
 
 
 def test_limits_stand_below_the_word():
-    assert "<munder>" in _mathml(r"\min_{n} n", "block") and "<munder>" not in _mathml(r"\min_{n} n", "inline")
+    assert "<munder>" in mathml(r"\min_{n} n", "block") and "<munder>" not in mathml(r"\min_{n} n", "inline")
+
+
+def test_an_index_belongs_to_the_norm_and_a_prime_to_its_letter():
+    norm = mathml(r"\lVert m \rVert_2 + \lVert n' \rVert_2", "inline")
+    bar = "<mo>&#x02016;</mo>"
+    assert norm.count(f"{bar}</mrow><mn>2</mn></msub>") == 2 and f"<msub>{bar}" not in norm
+    assert "<mi>n</mi><mi>′</mi>" in norm and "<msup>" not in norm
 
 
 def test_answers_are_folded_and_results_shown(pages):
-    assert "<summary>Answer</summary>" in pages["one.html"] and ">42\n" in pages["one.html"]
+    assert "<summary>Answer</summary>" in pages["01_one.html"] and "42 " in pages["01_one.html"]
 
 
-def test_code_that_jupyterlab_hides_is_folded_below_its_results(pages):
-    shown, _, folded = pages["one.html"].partition(">72\n")
-    assert "drawn" not in shown and folded.count("<summary>Code</summary>") == 1 and "drawn" in folded
+def test_notebooks_run_in_a_kernel_of_this_python(pages):
+    assert f"42 {sys.executable}" in pages["01_one.html"]
+
+
+def test_code_that_only_draws_is_folded(pages):
+    folded = re.findall(r'<details class="code">.*?</details>', pages["01_one.html"], flags=re.DOTALL)
+    assert len(folded) == 1 and "figures" in folded[0] and "<img" not in folded[0]
+
+
+def test_an_exercise_that_is_not_written_prints_nothing(pages):
+    assert "merge_levels" in pages["01_one.html"] and "not written yet" not in pages["01_one.html"]
+
+
+def test_explorers_lead_into_the_playground_or_live_in_the_page(built, folder):
+    assert "playground" not in built[0]["01_one.html"] and "iframe" not in built[0]["01_one.html"]
+    assert built[1]["playground.html"] == "live" and 'href="playground.html"' in built[1]["index.html"]
+    book = nbformat.read(folder / "01_one.ipynb", 4)
+    for cell, name in zip(book.cells[4:6], ("Neighbourhood", "PaintDefect"), strict=True):
+        about = {"image/png": {"alt": "s"}, "explorer": {"name": name, "settings": "p=5&b=9"}}
+        data = {"text/plain": "s", "image/png": PNG, "application/vnd.jupyter.widget-view+json": {"model_id": "1"}}
+        cell.outputs = [nbformat.v4.new_output("display_data", data, metadata=about)]
+    html = page(book, folder, title="One", playground=True)
+    assert html.count('href="playground.html#p=5&amp;b=9"') == 2
+    assert html.count("<iframe") == 1 and 'src="playground.html#p=5&amp;b=9&amp;embed=1"' in html
+    assert html.count('alt="s"') == 2 and html.count("<img") == 3
 
 
 def test_links_lead_to_pages(pages):
-    assert 'href="index.html#Terms"' in pages["one.html"]
-    assert 'href="two.html#end"' in pages["one.html"] and 'href="one.html"' in pages["index.html"]
+    html = pages["01_one.html"]
+    assert 'href="02_two.html#end"' in html and 'href="index.html#Terms"' in html
+    assert re.search(r'<a href="02_two.html" rel="next"', html) and 'rel="prev"' not in html
+    assert re.search(r'<a href="01_one.html" rel="prev"', pages["02_two.html"])
+    assert 'href="01_one.html"' in pages["index.html"] and 'id="Terms"' in pages["index.html"]
     assert "<table>" in pages["index.html"] and "<math" in pages["index.html"]
 
 
-def test_an_empty_folder_is_named(tmp_path):
+def test_the_search_knows_every_section_and_no_output(pages):
+    index = json.loads(pages["sections.js"].removeprefix("const SECTIONS = ").rstrip().removesuffix(";"))
+    found = {(file, anchor, heading) for file, _, anchor, heading, _ in index}
+    assert {("01_one.html", "Equation", "Equation"), ("index.html", "Terms", "Terms")} <= found
+    text = next(text for *_, heading, text in index if heading == "Equation")
+    assert "Np" in text and "figures.grid" in text and sys.executable not in pages["sections.js"]
+
+
+def test_no_script_but_ours_and_nothing_from_elsewhere(pages):
+    for name, html in pages.items():
+        if name.endswith(".html"):
+            assert re.findall(r"<script\b([^>]*)>", html) == [' src="course.js"', ' defer="" src="sections.js"']
+            assert not re.search(r"""(src|<link[^>]*href)=["']https?:""", html)
+            policy = re.search(r"""<meta content="(default-src[^"]*)" http-equiv="Content-Security-Policy"/>""", html)[
+                1
+            ]
+            assert "http" not in policy and "script-src 'self';" in policy
+
+
+def test_what_others_put_there_stays_and_nothing_unfinished_is_left(built):
+    assert built[1].pop("mine.txt") == "left alone"
+    assert not [name for name in (*built[0], *built[1]) if name.startswith(".")]
+
+
+def test_real_notebooks_can_be_pages(tmp_path):
+    notebooks = course_folder(ROOT / "notebooks")
+    books = {file.stem: nbformat.read(file, 4) for file in sorted(notebooks.glob("*.ipynb"))[6:8]}
+    write(books, notebooks, tmp_path, False)
+    assert "\\" not in "".join(re.findall(r"<math.*?</math>", (tmp_path / "07_anomaly_score.html").read_text("utf-8")))
+
+
+def test_a_failing_notebook_is_named_first_and_nothing_changes(tmp_path, monkeypatch):
+    nbformat.write(new_notebook(cells=[new_code_cell("1 / 0")]), tmp_path / "03_broken.ipynb")
+    (tmp_path / "README.md").write_text("# Course")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "index.html").write_text("the old page")
+    with pytest.raises(FailingNotebook, match=r"\A03_broken\.ipynb: "):
+        site(out, tmp_path)
+    assert {path.name: path.read_text() for path in out.iterdir()} == {"index.html": "the old page"}
+    monkeypatch.setattr(command, "execute", lambda file: (_ for _ in ()).throw(FailingNotebook(f"{file.name}: 1 / 0")))
+    with pytest.raises(SystemExit, match=r"\A03_broken\.ipynb: 1 / 0"):
+        main(["site", str(out), "--notebooks", str(tmp_path)])
+
+
+def test_what_is_missing_or_in_the_way_is_said_before_anything_runs(tmp_path, folder, capsys, monkeypatch):
+    monkeypatch.setattr(command, "execute", lambda file: pytest.fail("a notebook ran"))
     with pytest.raises(FileNotFoundError, match="notebooks was"):
         site(tmp_path / "out", tmp_path)
+    (tmp_path / "01.ipynb").touch()
+    with pytest.raises(FileNotFoundError, match=r"README\.md.* is missing"):
+        site(tmp_path / "out", tmp_path)
+    (tmp_path / "file").touch()
+    for arguments in (
+        ["site", str(tmp_path / "file"), "--notebooks", str(folder)],
+        ["pictures", str(tmp_path / "file")],
+    ):
+        with pytest.raises(SystemExit, match="1"):
+            main(arguments)
+        said = capsys.readouterr().err
+        assert "a file is there" in said and "Traceback" not in said
+
+
+def test_the_folder_in_which_one_stands_is_the_default(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert course_folder(None) == folder
+    (tmp_path / "notebooks").symlink_to(folder)
+    monkeypatch.chdir(tmp_path)
+    assert course_folder(None) == tmp_path / "notebooks"

@@ -51,6 +51,7 @@ def test_every_explorer_is_complete_at_once_and_accessible(name):
     data, metadata = explorer._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in data
     assert metadata["image/png"]["alt"] == picture.caption == data["text/plain"]
+    assert metadata["explorer"]["name"] == type(explorer).__name__
     static = pixels(data["image/png"])
     assert static.shape[1] >= 800 and static.std() > 0.05
     assert isinstance(explorer.figure(), Figure)
@@ -63,6 +64,12 @@ def test_a_control_moves_the_state_and_the_state_moves_the_control():
     assert toy._view.caption == "p = 4" and toy.state.p == 4
     toy.state.p = 2
     assert toy.controls["p"].value == 2 and toy._view.caption == "p = 2"
+
+
+def test_settings_are_named_as_the_playground_names_them():
+    explorer = explorers.PatchSet(p=5, levels=(2, 3))
+    assert explorer.settings() == "levels=2,3&p=5&s=3"
+    assert explorers.Neighbourhood(border="clip").settings() == "p=3&border=clip"
 
 
 def test_a_combination_that_makes_no_sense_says_why():

@@ -26,6 +26,10 @@ HERE = Path(__file__).parent
 DPI = 90
 KEPT = 64
 """How many pictures an explorer keeps, so that a setting visited before shows at once."""
+ADDRESS = {"source": "category", "levels": "levels"} | {
+    name: name for name in ("p", "s", "border", "ratio", "b", "sigma")
+}
+"""The playground's name of a setting → the trait of a state."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +208,18 @@ class Explorer:
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
         caption = self._view.caption
         data = self.widget._repr_mimebundle_() | {"text/plain": caption, "image/png": render_png(self.figure(), 100)}
-        return data, {"image/png": {"alt": caption}}
+        explorer = {"name": type(self).__name__, "settings": self.settings()}
+        return data, {"image/png": {"alt": caption}, "explorer": explorer}
+
+    def settings(self) -> str:
+        """The present setting as the playground's address names it, e.g. `levels=2,3&p=3`."""
+        values = self.state.trait_values()
+        texts = {
+            key: ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            for key, name in ADDRESS.items()
+            if (value := values.get(name)) is not None
+        }
+        return "&".join(f"{key}={text}" for key, text in texts.items())
 
     def _tied(self) -> dict[str, object]:
         return {name: getattr(self.state, name) for name in ("h", "w", "strokes") if self.state.has_trait(name)}

@@ -1,0 +1,125 @@
+"""One page of the course: nbconvert's own machinery with a template, formulas as MathML, and what the search finds."""
+
+import re
+import unicodedata
+from pathlib import Path
+
+from bs4 import BeautifulSoup, NavigableString, Tag
+from jinja2 import pass_context
+from latex2mathml.converter import convert
+from nbconvert import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from nbformat import NotebookNode
+from pygments.formatters import HtmlFormatter
+
+HERE = Path(__file__).parent / "course"
+LIVE = ("PaintDefect", "Pipeline")
+"""The explorers that the playground can carry, so that they live in the page."""
+
+# Nothing comes from elsewhere. Outputs and formulas carry styles of their own, but no script.
+POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data:",
+        "frame-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+    ]
+)
+
+Section = tuple[str, str, str, str, str]
+"""File, title of its page, anchor, heading, text."""
+
+
+class Renderer(IPythonRenderer):
+    """Markdown as nbconvert renders it, but formulas that need no script, and links that lead to pages."""
+
+    def block_math(self, body: str) -> str:
+        # Formulas beside one another stand below one another where the page is narrow.
+        parts = "".join(mathml(part, "block") for part in body.split(r"\qquad"))
+        return f'<div class="formula">{parts}</div>'
+
+    def inline_math(self, body: str) -> str:
+        return mathml(body, "inline")
+
+    def link(self, text: str, url: str, title: str | None = None) -> str:
+        if ":" not in url:
+            url = re.sub(r"^README\.md(?=#|$)", "index.html", url)
+            url = re.sub(r"\.ipynb(?=#|$)", ".html", url)
+        return super().link(text, url, title)
+
+
+class CourseExporter(HTMLExporter):
+    """HTMLExporter with the course's template. Pictures lie inside the page."""
+
+    def __init__(self, folder: Path):
+        super().__init__(
+            template_name=HERE.name,
+            extra_template_basedirs=[str(HERE.parent)],
+            exclude_input_prompt=True,
+            exclude_output_prompt=True,
+        )
+        self.folder = folder
+
+    @pass_context
+    def markdown2html(self, context, source: str) -> str:
+        renderer = Renderer(escape=False, embed_images=True, path=str(self.folder), anchor_link_text="#")
+        return MarkdownWithMath(renderer=renderer).render(source)
+
+
+def page(book: NotebookNode, folder: Path, **course: object) -> str:
+    """A notebook as a web page.
+
+    Args:
+        book: the notebook, run or not.
+        folder: where the pictures lie that it names.
+        course: what the template asks for: title, previous and next (file, title and short name, or None), playground
+            (whether there is one).
+    """
+    course |= {"policy": POLICY, "live": LIVE}
+    return CourseExporter(folder).from_notebook_node(book, resources={"course": course})[0]
+
+
+def title(book: NotebookNode) -> str:
+    """The first heading of a notebook."""
+    return next(line[2:].strip() for cell in book.cells for line in cell.source.splitlines() if line.startswith("# "))
+
+
+def sections(html: str, file: str, name: str) -> list[Section]:
+    """What the search finds in a page: the text and the code under each heading, without the outputs."""
+    main = BeautifulSoup(html, "html.parser").main
+    for node in main.select("style, script, .anchor-link, .output_wrapper"):
+        node.decompose()
+    found = [(("", name), [])]
+    for node in main.descendants:
+        if isinstance(node, Tag) and node.name in ("h1", "h2", "h3"):
+            anchor = "" if node.name == "h1" else node.get("id", "")
+            found.append(((anchor, node.get_text()), []))
+        elif isinstance(node, NavigableString) and not node.find_parent(["h1", "h2", "h3"]):
+            found[-1][1].append(node)
+    # 𝒩 is found as N, and one blank stands for any number.
+    texts = ((head, unicodedata.normalize("NFKC", " ".join("".join(text).split()))) for head, text in found)
+    return [(file, name, anchor, heading, text) for (anchor, heading), text in texts if text]
+
+
+def highlighting(style: str) -> str:
+    """The style sheet of highlighted code, stronger than the one that an output brings along."""
+    return HtmlFormatter(style=style).get_style_defs("main .highlight")
+
+
+def mathml(latex: str, display: str) -> str:
+    """A formula as MathML, which browsers draw without a script.
+
+    >>> mathml("h'", "inline")[-40:]
+    '<mrow><mi>h</mi><mi>′</mi></mrow></math>'
+    """
+    latex = re.sub(r"\\operatorname\*?\{([^}]*)\}", r"\\mathrm{\1}", latex).replace(r"\arg", r"\mathrm{arg}\,")
+    # An index belongs to the whole norm. At the closing bar alone, that bar shrinks and sinks.
+    latex = re.sub(r"\\lVert(.*?)\\rVert_", r"{\\lVert\1\\rVert}_", latex)
+    if display == "block":
+        # What is below the word in JupyterLab is below it here.
+        latex = re.sub(r"\\(min|max)_", r"\\\1\\limits_", latex)
+    # The character for a prime is raised already; as an exponent it would float.
+    return convert(" ".join(latex.split()).replace("'", "′"), display=display)
