@@ -133,8 +133,8 @@ def receptive_field(backbone: Backbone, level: int, h: int, w: int) -> tuple[int
 
 def check_levels(levels: Iterable[int]) -> tuple[int, ...]:
     """The levels in rising order, or a ValueError if there is none, one twice, or one outside 1 to 4."""
-    many = isinstance(levels, Iterable) and not isinstance(levels, str)
-    levels = tuple(levels) if many and getattr(levels, "ndim", 1) else (levels,)
+    levels = levels.tolist() if hasattr(levels, "tolist") else levels  # a tensor or an array
+    levels = tuple(levels) if isinstance(levels, Iterable) and not isinstance(levels, str) else (levels,)
     whole = all(isinstance(j, Integral) and not isinstance(j, bool) and 1 <= j <= 4 for j in levels)
     if not levels or not whole or len(set(levels)) < len(levels):
         raise ValueError(f"levels was {levels!r}; it must name different levels out of 1, 2, 3, 4")

@@ -23,7 +23,7 @@ def feature_maps(images: torch.Tensor, backbone: "Backbone", levels: Iterable[in
         {j: (n, c_j, h_j, w_j)}, in rising order of j.
 
     Raises:
-        ValueError: for images of another rank, channel count or range, or an unknown level.
+        ValueError: for images of another rank, channel count or range, an unknown level, or what is no network.
 
     Example:
         >>> from patchcore_edu.backbone import load_backbone
@@ -33,6 +33,8 @@ def feature_maps(images: torch.Tensor, backbone: "Backbone", levels: Iterable[in
 
     Source: §3.1.
     """
+    if not callable(backbone):
+        raise ValueError(f"backbone was {backbone!r}; it must be a network from load_backbone")
     return backbone(image_batch(images), levels)
 
 

@@ -1,5 +1,8 @@
 """Eq. (1): the neighbourhood N_p of a location."""
 
+from collections.abc import Sequence
+from math import inf
+
 from patchcore_edu.validation import whole_number
 
 
@@ -21,7 +24,8 @@ def neighbourhood(h: int, w: int, p: int, shape: tuple[int, int] | None = None) 
         A list of (a, b): (2⌊p/2⌋ + 1)² cells inside the map, fewer at its border.
 
     Raises:
-        ValueError: if p is no whole number ≥ 1, or (h, w) lies outside `shape`, or p is larger than the map.
+        ValueError: if p is no whole number ≥ 1, (h, w) lies outside `shape`, `shape` is no pair, or p is larger
+            than the map.
 
     Example:
         >>> neighbourhood(1, 1, p=3)
@@ -32,10 +36,10 @@ def neighbourhood(h: int, w: int, p: int, shape: tuple[int, int] | None = None) 
     Source: §3.1, eq. (1).
     """
     r = radius(p, shape)
+    for name, place, below in zip("hw", (h, w), shape or (None, None), strict=True):
+        whole_number(name, place, at_least=-inf if below is None else 0, at_most=None if below is None else below - 1)
     rows, columns = range(h - r, h + r + 1), range(w - r, w + r + 1)
     if shape is not None:
-        whole_number("h", h, at_least=0, at_most=shape[0] - 1)
-        whole_number("w", w, at_least=0, at_most=shape[1] - 1)
         rows = range(max(rows.start, 0), min(rows.stop, shape[0]))
         columns = range(max(columns.start, 0), min(columns.stop, shape[1]))
     return [(a, b) for a in rows for b in columns]
@@ -47,4 +51,9 @@ def radius(p: int, shape: tuple[int, int] | None = None) -> int:
     >>> radius(3), radius(2), radius(1)
     (1, 1, 0)
     """
+    if shape is not None:
+        if not isinstance(shape, Sequence) or len(shape) != 2:
+            raise ValueError(f"shape was {shape!r}; it must be (h*, w*), the size of the map in cells")
+        for cells in shape:
+            whole_number("shape", cells)
     return whole_number("p", p, at_most=None if shape is None else min(shape)) // 2

@@ -1,6 +1,6 @@
 """Eq. (3): the patch set P_{s,p}, and the merge of several levels into one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch.nn.functional import adaptive_avg_pool1d, interpolate
@@ -76,7 +76,8 @@ def merge_levels(maps: list[torch.Tensor], merge: str = "concatenate", dim: int 
         (n, d, h, w), with h and w of the first map, d = Σ c_j or `dim`.
 
     Raises:
-        ValueError: if the maps hold different numbers of images, or a later level is larger than the first.
+        ValueError: if there is no map, the maps hold different numbers of images, or a later level is larger than
+            the first.
 
     Example:
         >>> fine, coarse = torch.zeros(1, 1, 2, 2), torch.tensor([[[[8.0]]]])
@@ -87,6 +88,9 @@ def merge_levels(maps: list[torch.Tensor], merge: str = "concatenate", dim: int 
     (cell centres) is our choice, and that of the published codes.
     """
     one_of("merge", merge, MERGES)
+    if isinstance(maps, torch.Tensor) or not isinstance(maps, Sequence) or not maps:
+        what = "empty" if isinstance(maps, Sequence) else f"of type {type(maps).__name__}"
+        raise ValueError(f"maps was {what}; it must be a list of at least one tensor (n, c, h, w)")
     finest = maps[0]
     for level in maps:
         real_tensor("phi", level, "(n, c, h, w)")

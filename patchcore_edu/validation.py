@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 
-def whole_number(name: str, value: object, at_least: int = 1, at_most: int | None = None) -> int:
+def whole_number(name: str, value: object, at_least: float = 1, at_most: int | None = None) -> int:
     """Return `value` as an int, or raise if it is no whole number in [at_least, at_most].
 
     >>> whole_number("p", 3)
@@ -19,8 +19,8 @@ def whole_number(name: str, value: object, at_least: int = 1, at_most: int | Non
     """
     good = isinstance(value, Integral) and not isinstance(value, bool) and value >= at_least
     if not good or (at_most is not None and value > at_most):
-        limits = f"of at least {at_least}" if at_most is None else f"from {at_least} to {at_most}"
-        raise ValueError(f"{name} was {value!r}; it must be a whole number {limits}")
+        limits = f" of at least {at_least}" if at_most is None else f" from {at_least} to {at_most}"
+        raise ValueError(f"{name} was {value!r}; it must be a whole number{limits if at_least > -inf else ''}")
     return int(value)
 
 
@@ -65,7 +65,8 @@ def real_tensor(name: str, value: object, shape: str) -> torch.Tensor:
         raise ValueError(f"{name} was of type {type(value).__name__}; {wanted}")
     if value.ndim != len(shape.split(",")) or not value.is_floating_point() or 0 in value.shape:
         dtype = str(value.dtype).removeprefix("torch.")
-        raise ValueError(f"{name} was a tensor of shape {tuple(value.shape)} and dtype {dtype}; {wanted}")
+        empty = "; this one is empty" if 0 in value.shape else ""
+        raise ValueError(f"{name} was a tensor of shape {tuple(value.shape)} and dtype {dtype}; {wanted}{empty}")
     # A sum is NaN or infinite as soon as one entry is, and needs no tensor of flags. Huge numbers may overflow it.
     if not torch.isfinite(value.sum()) and not torch.isfinite(value).all():
         raise ValueError(f"{name} holds NaN or infinite values; all its values must be finite")
@@ -150,5 +151,5 @@ def image_batch(images: object) -> torch.Tensor:
         raise ValueError(f"images had {images.shape[1]} channels (shape {tuple(images.shape)}); they must have 3")
     low, high = images.aminmax()
     if low < 0 or high > 1:
-        raise ValueError(f"images held values from {low:g} to {high:g}; they must lie in [0, 1]")
+        raise ValueError(f"images held values from {low:.9g} to {high:.9g}; they must lie in [0, 1]")
     return images

@@ -164,6 +164,9 @@ def provide(root: Path, folders: list[str], archive: str, advice: str, url: str 
     missing = [name for name in folders if not (root / name).is_dir()]
     if not missing:
         return
+    for path in (root, *(root / name for name in missing)):
+        if path.exists() and not path.is_dir():
+            raise ValueError(f"{path} is a file; it must be a folder")
     if url is None and not (root / archive).is_file():
         raise FileNotFoundError(f"{root / missing[0]} is missing. {advice}.")
     root.mkdir(parents=True, exist_ok=True)
@@ -191,8 +194,9 @@ def unpack(archive: Path, folder: Path) -> None:
     """Unpack a zip or tar archive into `folder`.
 
     Raises:
-        ValueError: the archive is damaged, or a member has an absolute path, a path with "..", or is a link or
-            a device. Then nothing at all is unpacked.
+        OSError: the disk is full or cannot be written.
+        ValueError: the archive is damaged, encrypted or packed in an unknown way; or a member has an absolute path,
+            a path with "..", or is a link or a device. Then nothing at all is unpacked.
     """
     try:
         if zipfile.is_zipfile(archive):
@@ -207,6 +211,12 @@ def unpack(archive: Path, folder: Path) -> None:
                 opened.extractall(folder, filter="data")
     except (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError) as error:
         raise ValueError(f"archive {archive} is damaged: {error}") from error
+    except RuntimeError as error:  # it is encrypted, or packed in a way that Python does not know
+        raise ValueError(f"archive {archive} cannot be unpacked: {error}") from error
+    except OSError as error:
+        if error.errno is None:  # what bz2 raises is no error of the disk
+            raise ValueError(f"archive {archive} is damaged: {error}") from error
+        raise
 
 
 def _refuse_escape(archive: Path, name: str, special: bool) -> None:

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from patchcore_edu.datasets.photograph_files import read_mask, read_photograph, resize_sample, unpack
+from patchcore_edu.datasets.photograph_files import provide, read_mask, read_photograph, resize_sample, unpack
 
 
 def save(path: Path, pixels, mode: str | None = None, **options) -> Path:
@@ -222,3 +222,36 @@ def test_a_pipe_is_no_photograph(tmp_path):
 def test_twelve_bits_in_sixteen_are_told(tmp_path):
     with pytest.warns(UserWarning, match="only reach 4095: it is nearly black"):
         read_photograph(save(tmp_path / "a.png", np.array([[0, 4095]], dtype=np.uint16)))
+
+
+def test_archives_that_cannot_be_opened_are_named(tmp_path):
+    archive, where = tmp_path / "archive", tmp_path / "unpacked"
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.writestr("file", "text")
+    plain = archive.read_bytes()
+    central = plain.index(b"PK\x01\x02")
+
+    def changed(offset, value):  # in the local header, and in the central one two bytes later
+        data = bytearray(plain)
+        data[offset] = data[central + offset + 2] = value
+        return bytes(data)
+
+    with tarfile.open(archive, "w:bz2") as opened:
+        opened.addfile(tarfile.TarInfo("file"))
+    bz2 = bytearray(archive.read_bytes())
+    bz2[len(bz2) // 2] ^= 0xFF
+    for data, message in (
+        (changed(6, 1), "cannot be unpacked: .*encrypted"),
+        (changed(8, 99), "cannot be unpacked: .*compression"),
+        (bytes(bz2), "is damaged"),
+    ):
+        archive.write_bytes(data)
+        with pytest.raises(ValueError, match=f"archive {re.escape(str(archive))} {message}"):
+            unpack(archive, where)
+
+
+def test_a_file_where_a_folder_must_be(tmp_path):
+    (tmp_path / "bottle").touch()
+    for root in (tmp_path, tmp_path / "bottle"):
+        with pytest.raises(ValueError, match="bottle is a file; it must be a folder"):
+            provide(root, ["bottle"], "bottle.tar.xz", "Get it")
