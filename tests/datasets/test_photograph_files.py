@@ -3,6 +3,7 @@
 import io
 import itertools
 import os
+import re
 import tarfile
 import zipfile
 from fractions import Fraction
