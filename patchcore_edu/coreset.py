@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from sklearn.random_projection import johnson_lindenstrauss_min_dim
 from tqdm.auto import tqdm
 
 from patchcore_edu.nearest_neighbours import centre, nearest_neighbours, ranking_blocks
@@ -154,6 +153,9 @@ def random_projection(
     """
     real_tensor("vectors", vectors, "(N, d)")
     if dim is None:
+        # Imported only where it is needed: it takes 40 MiB.
+        from sklearn.random_projection import johnson_lindenstrauss_min_dim
+
         dim = max(1, int(johnson_lindenstrauss_min_dim(len(vectors), eps=0.9)))  # for a single row the bound is 0
     whole_number("dim", dim)
     d = vectors.shape[1]

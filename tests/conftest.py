@@ -6,6 +6,7 @@ import os
 # threads wait for one another as soon as one of them has none. It must be set before PyTorch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +14,11 @@ import pytest
 from hypothesis import settings
 
 from patchcore_edu import load_backbone
+
+# One cache for the suite, its kernels and its workers: what a test changes in the package is not kept for the user.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    CACHE = tempfile.TemporaryDirectory(prefix="patchcore_edu-")
+    os.environ["PATCHCORE_EDU_CACHE"] = CACHE.name
 
 # The continuous integration sets this, so that there no test can drop out unnoticed.
 REQUIRE_ALL = os.environ.get("PATCHCORE_EDU_REQUIRE_ALL") == "1"

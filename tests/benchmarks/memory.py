@@ -1,0 +1,89 @@
+"""What each notebook's kernel takes from the machine (Linux): memory that it shares with nobody, and its peak.
+
+    python tests/benchmarks/memory.py [NOTEBOOK …]
+
+Each notebook runs twice, in two kernels, and the second is measured while the first one lives: as in a course, code
+that both have loaded and files that both have mapped are shared. Memory that is shared with nobody is
+Private_Clean + Private_Dirty of /proc/PID/smaps_rollup; PSS counts a page that n processes share as 1/n of a page.
+The peak is the highest of a sample every 50 ms.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+
+import nbformat
+from nbclient import NotebookClient
+
+NOTEBOOKS = Path(__file__).parent.parent.parent / "notebooks"
+EVERY = 0.05
+"""Seconds from one sample to the next."""
+
+
+def memory(pid: int) -> tuple[float, float]:
+    """(shared with nobody, PSS) of a process, in MiB."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    kib = {line.split(":")[0]: int(line.split()[1]) for line in lines}
+    return (kib["Private_Clean"] + kib["Private_Dirty"]) / 1024, kib["Pss"] / 1024
+
+
+@contextmanager
+def peak(pid: int) -> Iterator[list[tuple[float, float]]]:
+    """Sample a process; afterwards the list holds all samples."""
+    samples, done = [memory(pid)], Event()
+
+    def watch() -> None:
+        while not done.wait(EVERY):
+            samples.append(memory(pid))
+
+    thread = Thread(target=watch)
+    thread.start()
+    try:
+        yield samples
+    finally:
+        done.set()
+        thread.join()
+        samples.append(memory(pid))
+
+
+@contextmanager
+def kernel(path: Path) -> Iterator[tuple[NotebookClient, int]]:
+    """A fresh kernel for a notebook, and its process's number."""
+    client = NotebookClient(
+        nbformat.read(path, as_version=4), timeout=600, resources={"metadata": {"path": str(path.parent)}}
+    )
+    client.create_kernel_manager()
+    client.start_new_kernel()
+    client.start_new_kernel_client()
+    try:
+        yield client, client.km.provisioner.pid
+    finally:
+        client._cleanup_kernel()
+
+
+def run(client: NotebookClient) -> None:
+    for index, cell in enumerate(client.nb.cells):
+        client.execute_cell(cell, index)
+
+
+def main(names: list[str]) -> None:
+    paths = [NOTEBOOKS / f"{name}.ipynb" for name in names] or sorted(NOTEBOOKS.glob("*.ipynb"))
+    print(f"{'MiB':<18} {'imports':>8} {'end':>8} {'end PSS':>8} {'peak':>8} {'peak PSS':>8}")
+    for path in paths:
+        with kernel(path) as (first, _), kernel(path) as (second, pid):
+            run(first)
+            code = [i for i, cell in enumerate(second.nb.cells) if cell.cell_type == "code"]
+            second.execute_cell(second.nb.cells[code[0]], code[0])
+            imports, _ = memory(pid)
+            with peak(pid) as samples:
+                run(second)
+            end, end_pss = memory(pid)
+        highest = [max(column) for column in zip(*samples, strict=True)]
+        figures = (imports, end, end_pss, *highest)
+        print(f"{path.stem:<18} " + " ".join(f"{mib:8.0f}" for mib in figures), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,251 @@
+"""What is kept is what was computed, whoever damages it, however many ask at once, and wherever nothing can be kept."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from patchcore_edu import PatchCore, feature_maps
+from patchcore_edu.datasets import PhotoTextures
+from patchcore_edu.explorers.machinery import cache, photographs
+
+ARRAYS = {"x": np.arange(12.0, dtype=np.float32).reshape(3, 4), "names": np.array(["a", "scratch"]), "n": np.array(7)}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """An own cache for each test."""
+    monkeypatch.setenv("PATCHCORE_EDU_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def never():
+    raise AssertionError("it is there and must not be computed")
+
+
+def same(arrays) -> bool:
+    return arrays.keys() == ARRAYS.keys() and all(
+        np.array_equal(arrays[name], array) and arrays[name].dtype == array.dtype for name, array in ARRAYS.items()
+    )
+
+
+def test_the_second_time_the_files_are_mapped(folder):
+    assert same(cache.kept("a", lambda: ARRAYS))
+    again = cache.kept("a", never)
+    assert same(again)
+    assert all(isinstance(array, np.memmap) for array in again.values())
+    assert not list(folder.rglob("*unfinished*"))
+    assert all(path.stat().st_mode & 0o055 == 0o055 for path in folder.rglob("a") if path.is_dir())
+
+
+def test_writing_to_an_array_leaves_the_file_alone():
+    cache.kept("a", lambda: ARRAYS)
+    cache.kept("a", never)["x"][:] = -1
+    assert same(cache.kept("a", never))
+
+
+def truncate(place: Path) -> None:
+    os.truncate(place / "x.npy", 100)
+
+
+def empty(place: Path) -> None:
+    (place / "x.npy").write_bytes(b"")
+
+
+def change_one_bit(place: Path) -> None:
+    content = bytearray((place / "x.npy").read_bytes())
+    content[-1] ^= 1
+    (place / "x.npy").write_bytes(content)
+
+
+def lose(place: Path) -> None:
+    (place / "n.npy").unlink()
+
+
+def add(place: Path) -> None:
+    np.save(place / "more.npy", np.zeros(3))
+
+
+def exchange(place: Path) -> None:
+    (place / "n.npy").rename(place / "t.npy")
+    (place / "x.npy").rename(place / "n.npy")
+    (place / "t.npy").rename(place / "x.npy")
+
+
+def lose_digest(place: Path) -> None:
+    (place / cache.DIGEST).unlink()
+
+
+def spoil_digest(place: Path) -> None:
+    (place / cache.DIGEST).write_bytes(b"\xff\x00")
+
+
+def be_a_file(place: Path) -> None:
+    shutil.rmtree(place)
+    place.write_text("no folder")
+
+
+DAMAGES = [truncate, empty, change_one_bit, lose, add, exchange, lose_digest, spoil_digest]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_what_is_damaged_is_computed_and_kept_again(damage, folder):
+    cache.kept("a", lambda: ARRAYS)
+    [place] = folder.glob("*/a")
+    damage(place)
+    computed = []
+    assert same(cache.kept("a", lambda: computed.append(1) or ARRAYS))
+    assert computed
+    assert same(cache.kept("a", never))
+
+
+def test_a_file_in_the_place_of_the_folder_only_costs_time(folder):
+    cache.kept("a", lambda: ARRAYS)
+    [place] = folder.glob("*/a")
+    be_a_file(place)
+    assert same(cache.kept("a", lambda: ARRAYS))
+
+
+def test_an_error_of_the_computation_is_the_callers():
+    with pytest.raises(FileNotFoundError, match="no weights"):
+        cache.kept("a", lambda: (_ for _ in ()).throw(FileNotFoundError("no weights")))
+    assert same(cache.kept("a", lambda: ARRAYS))
+
+
+def test_another_version_of_anything_has_arrays_of_its_own(folder, monkeypatch):
+    def version_with(library=None):
+        cache._version.cache_clear()
+        with monkeypatch.context() as patch:
+            if library:
+                patch.setattr(cache, "version", lambda name: "0" if name == library else "1")
+            return cache._version()
+
+    try:
+        names = [version_with(library) for library in (None, *cache.LIBRARIES)]
+        code = folder.parent / "code.py"
+        monkeypatch.setattr(cache, "_code", lambda: [code])
+        for source in ("SIZE = 224", "SIZE = 256"):
+            code.write_text(source)
+            names.append(version_with())
+        assert len(set(names)) == len(names)
+    finally:
+        cache._version.cache_clear()
+
+
+def test_old_versions_are_dropped_and_nothing_else(folder, monkeypatch):
+    (folder / "holiday").mkdir(parents=True)
+    for i in range(5):
+        monkeypatch.setattr(cache, "_version", lambda i=i: f"arrays-{i}")
+        cache.kept("a", lambda: ARRAYS)
+        os.utime(folder / f"arrays-{i}", (i, i))
+    assert sorted(path.name for path in folder.iterdir()) == ["arrays-2", "arrays-3", "arrays-4", "holiday"]
+
+
+# A process that asks for "a", tells in a file that it computes, and prints what it has got.
+ASK = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from patchcore_edu.explorers.machinery import cache
+
+def compute():
+    with open(sys.argv[1], "a") as file:
+        file.write("computed\\n")
+    time.sleep(float(sys.argv[2]))
+    return {"x": np.arange(2e6)}
+
+x = cache.kept("a", compute)["x"]
+print(isinstance(x, np.memmap), x.sum() == np.arange(2e6).sum())
+"""
+
+
+def ask(log: Path, seconds: float, before: tuple[str, ...] = ()) -> subprocess.Popen:
+    command = [*before, sys.executable, "-c", ASK, str(log), str(seconds)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def told(process: subprocess.Popen) -> str:
+    out, error = process.communicate(timeout=120)
+    assert process.returncode == 0, error
+    return out.strip()
+
+
+def test_of_several_processes_one_computes_and_the_others_wait(tmp_path):
+    asking = [ask(tmp_path / "log", 2) for _ in range(3)]
+    assert [told(process) for process in asking] == ["True True"] * 3
+    assert (tmp_path / "log").read_text() == "computed\n"
+
+
+def test_who_is_killed_while_computing_stops_nobody(tmp_path, folder):
+    killed = ask(tmp_path / "log", 60)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "log").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    [version] = folder.iterdir()
+    (version / "a.unfinished-123").mkdir()  # as if it had been killed a moment later
+    assert told(ask(tmp_path / "log", 0)) == "True True"
+    assert not list(folder.rglob("*unfinished*"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [("size=1m", "No space left"), ("size=1m,ro", "Read-only")], ids=["full", "read-only"]
+)
+def test_a_full_disk_and_one_that_is_read_only_cost_nothing_but_time(options, message, tmp_path, folder, require):
+    require(shutil.which("unshare"), "unshare (util-linux)")
+    folder.mkdir()
+    # 16 MB do not fit on this disk, which is gone with the process.
+    mount = f"mount -t tmpfs -o {options} none {folder}"
+    own_disk = ("unshare", "--mount", "--map-root-user", "bash", "-c", f'{mount} && "$@"', "own disk")
+    probe = subprocess.run(
+        [*own_disk, "dd", "if=/dev/zero", f"of={folder}/x", "bs=1M", "count=16"], capture_output=True, text=True
+    )
+    require(message in probe.stderr, f"a way to mount a small disk ({probe.stderr.strip()})")
+    assert told(ask(tmp_path / "log", 0, own_disk)) == "False True"
+
+
+def test_what_lies_on_a_read_only_disk_is_mapped(tmp_path, folder, require):
+    require(shutil.which("unshare"), "unshare (util-linux)")
+    assert told(ask(tmp_path / "log", 0)) == "True True"
+    mount = f"mount --bind {folder} {folder} && mount -o remount,bind,ro {folder}"
+    read_only = ("unshare", "--mount", "--map-root-user", "bash", "-c", f'{mount} && ! touch {folder}/x && "$@"', "ro")
+    assert told(ask(tmp_path / "log", 0, read_only)) == "True True"
+    assert (tmp_path / "log").read_text() == "computed\n"
+
+
+def test_a_folder_that_cannot_be_made_costs_nothing_but_time(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("PATCHCORE_EDU_CACHE", str(tmp_path / "file" / "cache"))
+    assert same(cache.kept("a", lambda: ARRAYS))
+
+
+def test_photographs_and_model_are_those_that_the_package_computes(backbone):
+    for _ in range(2):  # computed, then mapped
+        photographs.photographs.cache_clear()
+        photographs.model.cache_clear()
+        test = photographs.photographs("brick", "test")
+        dataset = PhotoTextures("brick", "test")
+        images = torch.stack([sample.image for sample in dataset])
+        assert torch.equal(test.images, images)
+        for mine, sample in zip(test.dataset, dataset, strict=True):
+            assert torch.equal(mine.image, sample.image) and torch.equal(mine.mask, sample.mask)
+            assert (mine.anomalous, mine.defect, mine.source) == (sample.anomalous, sample.defect, sample.source)
+        for j, phi_j in feature_maps(images[:8], backbone, photographs.LEVELS).items():
+            assert torch.allclose(test.phi[j][:8], phi_j, atol=1e-5)
+            assert test.phi[j].is_contiguous(memory_format=torch.channels_last)  # in the order the network gives
+    fitted, prediction = photographs.model("brick")
+    train = photographs.photographs("brick", "train")
+    expected = PatchCore(backbone)
+    expected.fit_patches(expected.patches_of(train.phi))
+    assert fitted.rows_before == expected.rows_before
+    assert all(torch.equal(a, b) for a, b in zip(vars(fitted.bank).values(), vars(expected.bank).values(), strict=True))
+    judged = expected.predict_patches(expected.patches_of(test.phi), 224)
+    assert all(torch.equal(a, b) for a, b in zip(vars(prediction).values(), vars(judged).values(), strict=True))
