@@ -88,16 +88,18 @@ def curve_area(score: torch.Tensor, cost: torch.Tensor, gain: torch.Tensor, limi
     0.625
     """
     score, order = score.flatten().sort(descending=True)
-    x, y = (part.flatten()[order].double().cumsum(0) / part.sum() for part in (cost, gain))
+    x, y = (part.flatten()[order].double().cumsum(0) for part in (cost, gain))
+    end, height = limit * x[-1], y[-1]
     # Scores of one value pass the threshold together, so only the last of them is a point of the curve.
     last = torch.cat([score[1:] != score[:-1], torch.tensor([True])])
     x, y = (torch.cat([torch.zeros(1), part[last]]) for part in (x, y))
-    inside = int((x <= limit).sum())
+    inside = int((x <= end).sum())
     if inside < len(x):  # the curve crosses the limit between two points
         slope = (y[inside] - y[inside - 1]) / (x[inside] - x[inside - 1])
-        x = torch.cat([x[:inside], torch.tensor([limit], dtype=x.dtype)])
-        y = torch.cat([y[:inside], y[inside - 1 : inside] + slope * (limit - x[inside - 1])])
-    return float(torch.trapezoid(y, x) / limit)
+        x = torch.cat([x[:inside], end[None]])
+        y = torch.cat([y[:inside], y[inside - 1 : inside] + slope * (end - x[inside - 1])])
+    # Divided last: areas between whole numbers are exact.
+    return float(torch.trapezoid(y, x) / (end * height))
 
 
 def region_share(masks: torch.Tensor) -> torch.Tensor:

@@ -15,6 +15,7 @@ import torch
 from patchcore_edu import PatchCore, feature_maps
 from patchcore_edu.datasets import PhotoTextures
 from patchcore_edu.explorers.machinery import cache, photographs
+from patchcore_edu.memory_bank import ARRAYS as BANK
 
 ARRAYS = {"x": np.arange(12.0, dtype=np.float32).reshape(3, 4), "names": np.array(["a", "scratch"]), "n": np.array(7)}
 
@@ -246,6 +247,7 @@ def test_photographs_and_model_are_those_that_the_package_computes(backbone):
     expected = PatchCore(backbone)
     expected.fit_patches(expected.patches_of(train.phi))
     assert fitted.rows_before == expected.rows_before
-    assert all(torch.equal(a, b) for a, b in zip(vars(fitted.bank).values(), vars(expected.bank).values(), strict=True))
+    assert all(torch.equal(getattr(fitted.bank, name), getattr(expected.bank, name)) for name in BANK)
+    assert fitted.bank.settings == expected.bank.settings
     judged = expected.predict_patches(expected.patches_of(test.phi), 224)
     assert all(torch.equal(a, b) for a, b in zip(vars(prediction).values(), vars(judged).values(), strict=True))

@@ -11,10 +11,16 @@ from patchcore_edu.datasets import PhotoTextures
 from patchcore_edu.datasets.sample import GOOD, Sample
 from patchcore_edu.explorers.machinery.cache import kept
 from patchcore_edu.feature_map import feature_maps
-from patchcore_edu.memory_bank import MemoryBank
+from patchcore_edu.memory_bank import ARRAYS, MemoryBank
 from patchcore_edu.patchcore import PatchCore, Prediction
 
 LEVELS = (1, 2, 3, 4)
+
+
+def seen_in(bank: MemoryBank, row: int) -> str:
+    """In words: where a row of the bank was seen."""
+    image, h, w = bank.origin(row)
+    return f"row {row:,}: photograph {image}, (h, w) = ({h}, {w})"
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ def model(category: str = "brick") -> tuple[PatchCore, Prediction]:
         name: torch.from_numpy(array) for name, array in kept(f"{category}-model", lambda: _fit(category)).items()
     }
     fitted.rows_before = int(arrays.pop("rows_before"))
-    fitted.bank = MemoryBank(*(arrays.pop(name) for name in ("vectors", "image", "position")))
+    fitted.bank = MemoryBank(*(arrays.pop(name) for name in ARRAYS), fitted.settings())
     return fitted, Prediction(**arrays)
 
 
@@ -80,5 +86,6 @@ def _fit(category: str) -> dict[str, np.ndarray]:
     fitted, good, test = PatchCore(backbone()), photographs(category, "train"), photographs(category, "test")
     fitted.fit_patches(fitted.patches_of(good.phi))
     prediction = fitted.predict_patches(fitted.patches_of(test.phi), test.images.shape[2:])
-    arrays = {name: tensor.numpy() for name, tensor in (vars(fitted.bank) | vars(prediction)).items()}
-    return arrays | {"rows_before": np.array(fitted.rows_before)}
+    bank = {name: getattr(fitted.bank, name).numpy() for name in ARRAYS}
+    judged = {name: tensor.numpy() for name, tensor in vars(prediction).items()}
+    return bank | judged | {"rows_before": np.array(fitted.rows_before)}
