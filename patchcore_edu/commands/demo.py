@@ -1,6 +1,6 @@
 """The demo: PatchCore on a real photograph, from fit to one picture of what it found."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 from time import perf_counter
 
@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from patchcore_edu import colours, figures
 from patchcore_edu.backbone import BACKBONES, load_backbone
 from patchcore_edu.datasets import PhotoTextures, Sample
+from patchcore_edu.files import replacing, writable
 from patchcore_edu.metrics import auroc, pro
 from patchcore_edu.patchcore import PatchCore, Prediction
 
@@ -17,7 +18,14 @@ from patchcore_edu.patchcore import PatchCore, Prediction
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--category", default="brick", choices=PhotoTextures.categories)
     parser.add_argument("--backbone", default="efficientnet_lite0", choices=list(BACKBONES))
-    parser.add_argument("--out", default="demo.png", help="where to save the picture (default: %(default)s)")
+    parser.add_argument("--out", default="demo.png", type=_out, help="where to save the picture (default: %(default)s)")
+
+
+def _out(path: str) -> str:
+    try:
+        return picture_file(path)
+    except (OSError, ValueError) as error:
+        raise ArgumentTypeError(str(error)) from error
 
 
 def run(chosen: Namespace) -> None:
@@ -31,7 +39,11 @@ def demo(category: str = "brick", backbone: str = "efficientnet_lite0", out: str
         category: "brick", "grass" or "gravel".
         backbone: see `load_backbone`.
         out: path of the figure; its ending decides the format.
+
+    Raises:
+        OSError, ValueError: before anything runs, if the figure cannot be written there or not in this format.
     """
+    picture_file(out)
     seconds, last = {}, perf_counter()
 
     def lap(stage: str) -> None:
@@ -56,12 +68,29 @@ def demo(category: str = "brick", backbone: str = "efficientnet_lite0", out: str
         "rows of the bank, after": f"{len(model.bank):,}",
     }
     lap("metrics")
-    result_figure(model, train, test, prediction).savefig(out, dpi=85)
+    figure = result_figure(model, train, test, prediction)
     lap("figure")
     print(f"PatchCore on {category}, {backbone}: {len(train)} good training images, {len(test)} test images")
     for name, value in [*rows.items(), *((f"seconds, {stage}", f"{t:.2f}") for stage, t in seconds.items())]:
         print(f"  {name:<26}{value:>10}")
+    with replacing(out) as file:  # last: whatever becomes of it, the figures above are not lost
+        figure.savefig(file, dpi=85, format=Path(out).suffix[1:].lower())
     print(f"  saved {out}")
+
+
+def picture_file(path: str | Path) -> str | Path:
+    """The path, if a figure can be written there.
+
+    >>> picture_file("demo.docx")
+    Traceback (most recent call last):
+    ValueError: out was 'demo.docx'; its ending must be one of ....jpg, ....png, ...
+    """
+    writable(path)
+    formats = Figure().canvas.get_supported_filetypes()
+    if Path(path).suffix[1:].lower() not in formats:
+        endings = ", ".join(f".{name}" for name in sorted(formats))
+        raise ValueError(f"out was {str(path)!r}; its ending must be one of {endings}")
+    return path
 
 
 def result_figure(model: PatchCore, train: PhotoTextures, test: PhotoTextures, prediction: Prediction) -> Figure:

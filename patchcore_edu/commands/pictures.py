@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 from patchcore_edu import colours, figures
 from patchcore_edu.commands.demo import demo
 from patchcore_edu.datasets import PhotoTextures
-from patchcore_edu.files import folder_to_write
+from patchcore_edu.files import folder_to_write, replacing
 from patchcore_edu.patchcore import PatchCore
 
 FRAMES = 12
@@ -51,7 +51,8 @@ def scratch(out: str | Path) -> None:
         for i, stage in enumerate(tqdm(zip(stages, prediction.anomaly_map, strict=True), total=len(stages), delay=1))
     ]
     durations = [900, *[160] * (FRAMES - 1), 2500]
-    frames[0].save(out, save_all=True, append_images=frames[1:], duration=durations, loop=0, optimize=True)
+    with replacing(out) as file:
+        frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0, optimize=True)
 
 
 def _scratched(image: torch.Tensor, part: float) -> torch.Tensor:

@@ -11,7 +11,7 @@ import torch
 import patchcore_edu
 from patchcore_edu import PatchCore, auroc, load_backbone
 from patchcore_edu.__main__ import main
-from patchcore_edu.commands import doctor
+from patchcore_edu.commands import demo, doctor
 from patchcore_edu.datasets import PhotoTextures
 
 
@@ -90,6 +90,19 @@ def test_whoever_imports_without_a_package_is_sent_to_the_doctor(tmp_path):
     command = [sys.executable, "-c", "import patchcore_edu"]
     done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
     assert "sklearn is missing" in done.stderr and "python -m patchcore_edu doctor" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "out, why",
+    [("no/such/folder/a.png", "the folder no/such/folder is missing"), ("a.docx", "its ending must be one of .")],
+)
+def test_the_demo_asks_first_whether_its_picture_can_be_written(out, why, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(demo, "PatchCore", None)  # it would fail if anything ran
+    with pytest.raises(SystemExit):
+        main(["demo", "--out", out])
+    assert why in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture(scope="module")
