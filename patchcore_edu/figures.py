@@ -1,6 +1,6 @@
 """Drawing: arrays in, matplotlib Axes out. It knows nothing of PatchCore except its colours."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import BytesIO
 
 import numpy as np
@@ -181,6 +181,31 @@ def numbers(ax: Axes, values: ArrayLike, form: str = "{:.1f}", size: int = 8) ->
 def ink(image: AxesImage, value: float) -> str:
     """The colour in which `value` can be read on its own colour in `image`: black or white."""
     return "black" if np.dot(image.cmap(image.norm(value))[:3], (0.299, 0.587, 0.114)) > 0.5 else "white"
+
+
+def seeds(ax: Axes, values: Mapping[str, Sequence[float]], base: str) -> dict[str, bool]:
+    """Draw a line for each choice: a dot for each seed, and a whisker from the lowest to the highest.
+
+    The band is the range of the choice `base`. A choice whose range does not touch the band is drawn in orange.
+
+    Returns:
+        {choice: whether its range lies apart from that of `base`}.
+
+    >>> seeds(grid(1, 1)[1][0, 0], {"a": [0.8, 0.9], "b": [0.85, 0.95], "c": [0.1, 0.2]}, "a")
+    {'a': False, 'b': False, 'c': True}
+    """
+    low, high = min(values[base]), max(values[base])
+    apart = {name: min(dots) > high or max(dots) < low for name, dots in values.items()}
+    ax.axvspan(low, high, color="lightgrey", zorder=0)
+    for y, (name, dots) in enumerate(values.items()):
+        colour = colours.QUERY if apart[name] else colours.CORESET
+        ax.plot([min(dots), max(dots)], [y, y], color=colour, lw=1)
+        ax.plot(dots, [y] * len(dots), "o", color=colour, ms=4, alpha=0.6, mew=0)
+        ax.plot(np.mean(dots), y, "|", color=colour, ms=12, mew=2)
+    ax.set_yticks(range(len(values)), list(values))
+    ax.set_ylim(len(values) - 0.5, -0.5)
+    ax.tick_params(labelsize=9)
+    return apart
 
 
 def _bare(ax: Axes, title: str) -> Axes:

@@ -77,22 +77,33 @@ def pro(maps: torch.Tensor, masks: torch.Tensor, limit: float = PRO_LIMIT) -> fl
     return curve_area(maps, ~masks, region_share(masks), limit)
 
 
-def curve_area(score: torch.Tensor, cost: torch.Tensor, gain: torch.Tensor, limit: float = 1.0) -> float:
-    """The area under the part of all gain that lies above a threshold, against the part of all cost, up to `limit`.
+def curve(score: torch.Tensor, cost: torch.Tensor, gain: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """For every threshold from high to low: the part of all cost that lies above it, and the part of all gain.
+
+    With images that are good as cost and defective ones as gain it is the ROC curve.
 
     Args:
         score, cost, gain: one shape; what each score adds to cost and gain as soon as the threshold is below it.
+
+    >>> [part.tolist() for part in curve(torch.tensor([3.0, 2.0]), torch.tensor([0, 1]), torch.tensor([1, 0]))]
+    [[0.0, 0.0, 1.0], [0.0, 1.0, 1.0]]
+    """
+    x, y = _above(score, cost, gain)
+    return x / x[-1], y / y[-1]
+
+
+def curve_area(score: torch.Tensor, cost: torch.Tensor, gain: torch.Tensor, limit: float = 1.0) -> float:
+    """The area under `curve` up to `limit`.
+
+    Args:
+        score, cost, gain: as `curve` takes them.
         limit: the largest part of the cost, in (0, 1]; the area is divided by it.
 
     >>> curve_area(torch.tensor([3.0, 2.0, 1.0]), torch.tensor([0, 1, 1]), torch.tensor([1, 0, 1]))
     0.625
     """
-    score, order = score.flatten().sort(descending=True)
-    x, y = (part.flatten()[order].double().cumsum(0) for part in (cost, gain))
+    x, y = _above(score, cost, gain)
     end, height = limit * x[-1], y[-1]
-    # Scores of one value pass the threshold together, so only the last of them is a point of the curve.
-    last = torch.cat([score[1:] != score[:-1], torch.tensor([True])])
-    x, y = (torch.cat([torch.zeros(1), part[last]]) for part in (x, y))
     inside = int((x <= end).sum())
     if inside < len(x):  # the curve crosses the limit between two points
         slope = (y[inside] - y[inside - 1]) / (x[inside] - x[inside - 1])
@@ -100,6 +111,14 @@ def curve_area(score: torch.Tensor, cost: torch.Tensor, gain: torch.Tensor, limi
         y = torch.cat([y[:inside], y[inside - 1 : inside] + slope * (end - x[inside - 1])])
     # Divided last: areas between whole numbers are exact.
     return float(torch.trapezoid(y, x) / (end * height))
+
+
+def _above(score: torch.Tensor, cost: torch.Tensor, gain: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    score, order = score.flatten().sort(descending=True)
+    x, y = (part.flatten()[order].double().cumsum(0) for part in (cost, gain))
+    # Scores of one value pass the threshold together, so only the last of them is a point of the curve.
+    last = torch.cat([score[1:] != score[:-1], torch.tensor([True])])
+    return tuple(torch.cat([torch.zeros(1), part[last]]) for part in (x, y))
 
 
 def region_share(masks: torch.Tensor) -> torch.Tensor:

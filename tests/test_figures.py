@@ -71,3 +71,12 @@ def test_a_described_figure_is_a_png_with_its_text():
 
 def test_roles_have_colours_of_their_own():
     assert len(set(colours.ROLES.values())) == len(colours.ROLES)
+
+
+def test_a_choice_is_apart_only_if_no_seed_reaches_the_band():
+    _, axes = figures.grid(1, 1)
+    values = {"base": [0.5, 0.6], "touches": [0.6, 0.9], "above": [0.61, 0.9], "around": [0.1, 0.9]}
+    assert figures.seeds(axes[0, 0], values, "base") == {"base": 0, "touches": 0, "above": 1, "around": 0}
+    drawn = [sorted(line.get_xdata()) for line in axes[0, 0].lines[1::3]]
+    assert drawn == [sorted(dots) for dots in values.values()]  # a dot for each seed
+    assert [text.get_text() for text in axes[0, 0].get_yticklabels()] == list(values)

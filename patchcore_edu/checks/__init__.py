@@ -22,6 +22,8 @@ anomaly_map(distance, size, sigma) → tensor (H, W)                     08_anom
 auroc(score, anomalous) → number                                       08_anomaly_map
 threshold(held_out, rate) → number                                     08_anomaly_map
 patchcore(good, test, p, b, size) → score (n,), map (n, H, W)          09_patchcore
+
+`check.experiment(name, number)` judges a number that was found in an experiment, and says how far off it is.
 """
 
 from patchcore_edu.checks.aggregation import AGGREGATE as aggregate
@@ -33,6 +35,7 @@ from patchcore_edu.checks.anomaly_score import NEAREST_NEIGHBOURS as nearest_nei
 from patchcore_edu.checks.anomaly_score import REWEIGHTING_FACTOR as reweighting_factor
 from patchcore_edu.checks.coreset import COVERING_RADIUS as covering_radius
 from patchcore_edu.checks.coreset import GREEDY_CORESET as greedy_coreset
+from patchcore_edu.checks.experiments import experiment
 from patchcore_edu.checks.feature_map import FEATURE_VECTOR as feature_vector
 from patchcore_edu.checks.machinery.exercise import Exercise
 from patchcore_edu.checks.machinery.record import solved
@@ -61,7 +64,7 @@ EXERCISES = (
     patchcore,
 )
 
-__all__ = ["EXERCISES", "Exercise", "Progress", "Verdict", "progress", *(e.name for e in EXERCISES)]
+__all__ = ["EXERCISES", "Exercise", "Progress", "Verdict", "experiment", "progress", *(e.name for e in EXERCISES)]
 
 
 def progress() -> Progress:

@@ -128,6 +128,12 @@ AUROC = Exercise(
         "all wrong": (torch.tensor([8.0, 9, 1, 2]), torch.tensor([False, False, True, True])),
     },
     {
+        "the same number for all images": (
+            "The answer depends on the scores.",
+            lambda score, anomalous: 0.5,
+            lambda score, anomalous: 1.0,
+            lambda score, anomalous: 0.0,
+        ),
         "turned round": (
             "Anomalous images should have the larger score.",
             lambda score, anomalous: auroc(-score, anomalous),

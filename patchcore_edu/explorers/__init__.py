@@ -15,6 +15,7 @@ _MODULES = {
     "PatchSet": "patch_set",
     "Bank": "memory_bank",
     "Coreset": "coreset",
+    "Reweighting": "reweighting",
     "AnomalyScore": "anomaly_score",
     "AnomalyMap": "anomaly_map",
     "Pipeline": "patchcore",

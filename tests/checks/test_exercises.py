@@ -487,3 +487,51 @@ def test_a_learner_s_own_ctrl_c_ends_the_check():
 
     with pytest.raises(KeyboardInterrupt):
         check.aggregate(interrupted)
+
+
+def departing(**wrong):
+    """PatchCore with its score or its map changed."""
+
+    def yours(good, test, p, b, size):
+        answer = dict(zip(("score", "map"), check.patchcore.solution(good, test, p, b, size), strict=True))
+        return tuple(wrong.get(name, lambda x: x)(value) for name, value in answer.items())
+
+    return yours
+
+
+@pytest.mark.parametrize(
+    ("yours", "stage"),
+    [
+        (departing(map=lambda x: x.roll(1, 2)), "the map"),
+        (departing(score=lambda x: x + 1), "the score: eq. (6)"),
+        (lambda good, test, p, b, size: check.patchcore.solution(good, test, p, 2 * b - 1, size), "the score: eq. (7)"),
+        (departing(score=lambda x: 3 * x, map=lambda x: 3 * x), "the distance of two patches"),
+        (
+            lambda good, test, *rest: check.patchcore.solution({j: m[:1] for j, m in good.items()}, test, *rest),
+            "the bank",
+        ),
+        (lambda good, test, p, b, size: check.patchcore.solution(good, test, 1, b, size), "the patches: f_agg"),
+        (
+            lambda good, test, *rest: check.patchcore.solution(*({2: m[2]} for m in (good, test)), *rest),
+            "the patches: the merge",
+        ),
+    ],
+)
+def test_patchcore_says_at_which_stage_it_departs(yours, stage):
+    assert check.patchcore(yours).rows["first departs"].startswith(stage)
+
+
+def test_a_constant_factor_is_named():
+    verdict = check.aggregate(lambda phi_j, p: 2.5 * check.aggregate.solution(phi_j, p))
+    assert verdict.rows["factor"] == "each number is 2.5 times the expected one"
+    assert "factor" not in check.aggregate(lambda phi_j, p: check.aggregate.solution(phi_j, p) + 1).rows
+
+
+@pytest.mark.parametrize("constant", [0.0, 0.5, 1.0])
+def test_a_constant_auroc_is_no_threshold(constant):
+    assert check.auroc(lambda score, anomalous: constant).mistake == "the same number for all images"
+
+
+def test_a_bank_of_test_images_is_recognised():
+    yours = check.patchcore(lambda good, test, *rest: check.patchcore.solution(test, test, *rest))
+    assert yours.mistake == "test patches in the bank"

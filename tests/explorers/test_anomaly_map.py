@@ -32,7 +32,9 @@ def test_anomaly_map_agrees_with_the_package(photograph, sigma, threshold, upsam
     else:
         assert pixels.endswith("recall undefined, there is no defect")
     found, alarms = (tests.score > threshold)[16:].sum(), (tests.score > threshold)[:16].sum()
-    assert picture.numbers["alarms"] == f"{found} of 24 defects, {alarms} of 16 good photographs"
+    missed, passed = 24 - found, 16 - alarms
+    counts = f"{found} defects found, {missed} missed; {alarms} false alarms, {passed} good ones pass"
+    assert picture.numbers["confusion"] == counts
     assert picture.numbers["all 40 photographs"] == f"precision {found / (found + alarms):.2f}, recall {found / 24:.2f}"
 
 
@@ -60,3 +62,16 @@ def test_the_outline_on_the_photograph_is_the_mask_s(masks):
     rows, columns = masks[24].nonzero().T
     assert y.min() >= rows.min() and y.max() <= rows.max() + 1 and abs(y.mean() - rows.double().mean()) < 6
     assert x.min() >= columns.min() and x.max() <= columns.max() + 1
+
+
+def test_the_dots_lie_on_their_curves_and_move_with_the_threshold():
+    places = []
+    for threshold in (24.0, 29.5, 40.0):
+        *_, roc, pro = AnomalyMap(threshold=threshold).picture().figures[0].axes
+        for ax in (roc, pro):
+            line, dot = ((artist.get_xdata(), artist.get_ydata()) for artist in ax.lines)
+            if dot[0][0] <= line[0][-1]:  # the PRO curve is drawn up to its limit
+                off = np.abs(np.subtract(line, dot)).max(0).min()  # from the nearest point, or straight up
+                assert min(off, abs(np.interp(dot[0][0], *line) - dot[1][0])) < 0.02
+        places.append([float(ax.lines[1].get_ydata()[0]) for ax in (roc, pro)])
+    assert places[0] > places[1] > places[2]

@@ -98,9 +98,19 @@ def _tensors_apart(name: str, yours: torch.Tensor, expected: torch.Tensor) -> di
             "expected": f"{place} = {show(expected[at])}",
             "differ": f"{int(apart.sum())} of {apart.numel()} numbers",
         }
+    if factor := _factor(a, b):
+        rows["factor"] = f"each number is {factor:.4g} times the expected one"
     if (a.isnan() & ~b.isnan()).any():
         rows["NaN"] = "comes from 0/0, ∞/∞, ∞ − ∞ or the root of a negative number"
     return rows
+
+
+def _factor(a: torch.Tensor, b: torch.Tensor) -> float | None:
+    """The number by which all of b were multiplied to give a; None if there is none, or too few to tell."""
+    ratio = (a / b)[b != 0]
+    if len(ratio) < 3 or (a[b == 0] != 0).any() or not torch.isclose(ratio, ratio[0], rtol=TOLERANCE).all():
+        return None
+    return float(ratio[0])
 
 
 def _shape(value: torch.Tensor) -> str:

@@ -34,6 +34,7 @@ class Exercise:
         cases: {what is tried: arguments}, the ones made by hand first.
         mistakes: {name: (hint, wrong function, …)}.
         read: turns an answer, and the arguments it is for, into what `difference` compares.
+        stage: says at which stage an answer departs, from the case's name, the answer and the right one, both read.
 
     Example:
         >>> from patchcore_edu.checks.machinery.answers import tensors
@@ -56,6 +57,7 @@ class Exercise:
     cases: dict[str, tuple]
     mistakes: dict[str, tuple]
     read: Callable
+    stage: Callable | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "__doc__", repr(self))  # what `check.<name>?` shows
@@ -91,8 +93,11 @@ class Exercise:
                 rows = {"called": self._call(arguments), "yours": said(answer)} | _line(yours, answer)
                 return Verdict(WRONG, f"{self.name}: no answer in case {number} of {len(self.cases)} ({case})", rows)
             alike = [s for s in suspects if _apart(answer, self._answer(s[2], arguments)) is None]
-            rows = None if differs else _apart(answer, self._answer(self.solution, arguments))
+            expected = self._answer(self.solution, arguments)
+            rows = None if differs else _apart(answer, expected)
             if rows:
+                if self.stage and not isinstance(answer, BaseException):
+                    rows["first departs"] = self.stage(case, answer, expected)
                 differs = number, case, arguments, {"called": self._call(arguments)} | rows | _line(yours, answer)
             elif differs and not alike:
                 continue  # a second mistake in yours is no reason to forget the first

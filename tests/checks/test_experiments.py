@@ -1,0 +1,21 @@
+import pytest
+
+from patchcore_edu import checks as check
+from patchcore_edu.checks.experiments import EXPERIMENTS
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_the_package_s_own_number_is_right_and_others_are_told_how_far_off(name):
+    expected = EXPERIMENTS[name].answer()
+    assert check.experiment(name, expected).passed
+    large, small = check.experiment(name, 2 * expected + 1), check.experiment(name, expected / 2 - 1)
+    assert large.says.endswith("too large") and small.says.endswith("too small")
+    assert large.rows["off by"].startswith(f"{expected + 1:.3g}")
+
+
+def test_no_number_yet_and_no_number_at_all():
+    assert check.experiment("09 ex. 3", None).mark == "○"
+    with pytest.raises(ValueError, match="number was 'many'"):
+        check.experiment("09 ex. 3", "many")
+    with pytest.raises(ValueError, match="name was '09 ex\\. 9'"):
+        check.experiment("09 ex. 9", 1)
