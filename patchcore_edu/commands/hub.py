@@ -1,0 +1,146 @@
+"""The hub: one server for a room of learners. It stands by JupyterHub, and starts it anew if it ends unexpectedly."""
+
+import argparse
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import fields, replace
+from importlib.util import find_spec
+from pathlib import Path
+
+from patchcore_edu.workshop.settings import TEACHER, Settings, default_state, seats_are_apart
+
+CONFIG = Path(__file__).parent.parent / "workshop" / "jupyterhub_config.py"
+WENT_WELL = 20  # seconds: a hub that ended sooner could not start, and would not the next time
+
+
+def hub_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `hub`: the fields of `Settings`."""
+    everywhere = "0.0.0.0" if seats_are_apart() else Settings.ip
+    for name, kind, default, what in (
+        ("seats", int, Settings.seats, "how many may work at once"),
+        ("ip", str, everywhere, "where to listen; 0.0.0.0 is the whole network, and the default for root alone"),
+        ("port", int, Settings.port, "this one for browsers, and the two above it on the loopback"),
+        ("memory-mib", int, Settings.memory_mib, "what one seat may hold, all its kernels together"),
+        ("idle-minutes", float, Settings.idle_minutes, "a seat without activity is stopped after these"),
+        ("state", Path, default_state(), "the folder of the seats' files and the hub's secrets"),
+        ("notebooks", Path, Settings.notebooks, "what each seat gets a copy of"),
+        ("certificate", Path, None, "TLS: a certificate in PEM, with --key"),
+        ("key", Path, None, "TLS: its key"),
+        ("passphrase", str, "", "what learners type; without it one is made, and kept in the state folder"),
+    ):
+        shown = f"{what} (default: {default})" if default else what
+        parser.add_argument(f"--{name}", type=kind, default=default, help=shown)
+
+
+def hub(chosen: argparse.Namespace) -> int:
+    """Serve a workshop until Ctrl-C; return 0, 2 for what cannot be, or JupyterHub's code if it could not start."""
+    given = {field.name: getattr(chosen, field.name) for field in fields(Settings) if hasattr(chosen, field.name)}
+    try:
+        settings = checked(Settings(**given)).prepared()
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"hub: {error}", file=sys.stderr)
+        return 2
+    print("\n".join(welcome(settings)), flush=True)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    environment = os.environ | {"PATCHCORE_EDU_WORKSHOP": str(settings.state)}
+    while True:
+        started = time.monotonic()
+        with (settings.hub / "hub.log").open("ab") as log:
+            server = subprocess.Popen(
+                [sys.executable, "-m", "jupyterhub", "-f", str(CONFIG)],
+                env=environment, cwd=settings.hub, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True,  # Ctrl-C is for this process, which passes it on
+            )  # fmt: skip
+        try:
+            code = server.wait()
+        except KeyboardInterrupt:
+            print("The seats are stopped; what they saved stays.", flush=True)
+            server.terminate()
+            server.wait()
+            return 0
+        if time.monotonic() - started < WENT_WELL:
+            print(f"JupyterHub did not start. The last lines of {settings.hub / 'hub.log'}:", file=sys.stderr)
+            print(*(settings.hub / "hub.log").read_text("utf-8").splitlines()[-15:], sep="\n", file=sys.stderr)
+            return code or 1
+        print(f"JupyterHub ended with code {code}; it is started again, and takes over its seats.", flush=True)
+
+
+def _interrupt(*_) -> None:
+    raise KeyboardInterrupt
+
+
+def checked(settings: Settings) -> Settings:
+    """Return the settings with full paths, or raise with what does not fit."""
+    if find_spec("jupyterhub") is None:
+        raise RuntimeError("jupyterhub is missing: run `pip install -e '.[hub]'` in the project's folder")
+    if settings.seats < 1:
+        raise ValueError(f"seats was {settings.seats}; it must be at least 1")
+    if settings.passphrase and len(settings.passphrase) < 8:
+        raise ValueError(f"the passphrase has {len(settings.passphrase)} characters; it must have at least 8")
+    if bool(settings.certificate) != bool(settings.key):
+        raise ValueError("a certificate and its key go together; one of them is missing")
+    paths = ("notebooks", "certificate", "key")
+    for path in (getattr(settings, name) for name in paths if getattr(settings, name)):
+        if not path.exists():
+            raise FileNotFoundError(f"{path} is missing")
+    for port in range(settings.port, settings.port + 3):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                raise RuntimeError(f"port {port} cannot be used: {error.strerror}; choose another --port") from None
+    if os.geteuid() == 0 and not seats_are_apart():
+        raise RuntimeError("`useradd` is missing, so that seats would run as root: start the hub as an ordinary user")
+    settings = replace(settings, state=settings.state.absolute(), notebooks=settings.notebooks.absolute())
+    if seats_are_apart():
+        _readable_for_seats(settings.notebooks)
+    return settings
+
+
+def _readable_for_seats(notebooks: Path) -> None:
+    """Raise unless a system user without rights finds Python, the packages and the notebooks."""
+    code = "import sys, os, jupyterhub; from importlib.util import find_spec; "
+    code += "sys.exit(find_spec('patchcore_edu') is None or not os.access(sys.argv[1], os.R_OK | os.X_OK))"
+    try:
+        tried = subprocess.run([sys.executable, "-c", code, str(notebooks)], user="nobody", cwd="/",
+                               capture_output=True)  # fmt: skip
+        readable = tried.returncode == 0
+    except PermissionError:
+        readable = False
+    if not readable:
+        raise RuntimeError(
+            f"the seats' system users cannot read {sys.prefix} or {notebooks}: install Python and the project where "
+            "everybody may read, for example in /opt, not in root's home"
+        )
+
+
+def welcome(settings: Settings) -> list[str]:
+    """What the teacher reads: addresses, passphrases, and how far seats are kept apart."""
+    open_to_all = settings.ip in ("", "0.0.0.0", "::")
+    addresses = _addresses() if open_to_all else [settings.ip]
+    lines = ["The workshop is at", *(f"    {settings.scheme}://{address}:{settings.port}" for address in addresses)]
+    lines += [f"passphrase            {settings.passphrase}"]
+    lines += [f"teacher               name {TEACHER}, passphrase {settings.teacher_passphrase}"]
+    lines += [f"seats                 {settings.seats} at once, each up to {settings.memory_mib:,} MiB; stopped after "
+              f"{settings.idle_minutes:g} idle minutes"]  # fmt: skip
+    lines += [f"files, log            {settings.state}"]
+    if not seats_are_apart():
+        lines += ["Seats are NOT kept apart: all run as you, and who opens a terminal can read every seat's files and "
+                  "the teacher's passphrase. Start as root to give each a system user of its own."]  # fmt: skip
+    if not settings.certificate and settings.ip not in ("127.0.0.1", "::1", "localhost"):
+        lines += ["Without --certificate, who listens in on the room's network can read passphrases and work."]
+    return [*lines, "Ctrl-C ends it."]
+
+
+def _addresses() -> list[str]:
+    import psutil
+
+    found = [address.address for card in psutil.net_if_addrs().values() for address in card
+             if address.family == socket.AF_INET and not address.address.startswith("127.")]  # fmt: skip
+    return found or [socket.gethostname()]

@@ -1,0 +1,131 @@
+"""Who may sit down: a name, the workshop's passphrase, and a PIN of one's own that keeps others out of the seat."""
+
+import asyncio
+import hashlib
+import json
+import re
+import secrets
+import time
+import unicodedata
+from collections import defaultdict, deque
+from pathlib import Path
+
+from jupyterhub.auth import Authenticator
+from tornado.web import HTTPError
+from traitlets import Unicode
+
+from patchcore_edu.workshop.settings import TEACHER, write_private
+
+WINDOW = 300  # seconds for which a failed try counts
+TRIES_FOR_A_NAME = 5  # from one address
+TRIES_FOR_AN_ADDRESS = 30  # a whole room may come from one
+
+
+def normal_name(typed: str) -> str:
+    """Return the name in one spelling: no capitals, hyphens for spaces; letters of every script may be used.
+
+    Raises:
+        ValueError: if nothing usable is left, or it is too long.
+
+    >>> normal_name("  Anna  Müller ")
+    'anna-müller'
+    """
+    name = "-".join(unicodedata.normalize("NFKC", typed).casefold().split())
+    if not re.fullmatch(r"\w[\w.-]{0,31}", name):
+        raise ValueError(f"the name was {typed[:40]!r}; it must be 1 to 32 letters, digits, spaces, dots or hyphens")
+    return name
+
+
+def same_words(typed: str, right: str) -> bool:
+    """Compare passphrases in constant time; capitals, spaces and hyphens do not count."""
+    plain = ("".join(character for character in words.casefold() if character not in " -") for words in (typed, right))
+    return secrets.compare_digest(*(words.encode() for words in plain))
+
+
+class Tries:
+    """Counts failed tries for each key, and forgets them after WINDOW seconds."""
+
+    def __init__(self):
+        self._failed: dict[object, deque[float]] = defaultdict(deque)
+
+    def seconds_to_wait(self, key: object, limit: int) -> int:
+        """How long `key` has to wait for its next try; 0 if it has fewer than `limit` failed ones."""
+        failed, now = self._failed[key], time.monotonic()
+        while failed and failed[0] <= now - WINDOW:
+            failed.popleft()
+        if not failed:
+            del self._failed[key]
+        return 0 if len(failed) < limit else int(failed[-limit] + WINDOW - now) + 1
+
+    def failed(self, *keys: object) -> None:
+        for key in keys:
+            self._failed[key].append(time.monotonic())
+
+
+class Pins:
+    """The PIN that each name chose at its first login, as salted hashes in one file."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._hashes: dict[str, str] = json.loads(path.read_text("utf-8")) if path.exists() else {}
+
+    def fits(self, name: str, pin: str) -> bool:
+        """Whether this is the PIN of `name`; the first one that a name comes with is."""
+        salt, _, known = self._hashes.get(name, "").partition(":")
+        salt = salt or secrets.token_hex(16)
+        digest = hashlib.scrypt(pin.encode(), salt=salt.encode(), n=2**14, r=8, p=1).hex()
+        if not known:
+            self._keep(self._hashes | {name: f"{salt}:{digest}"})
+        return secrets.compare_digest(digest, known or digest)
+
+    def forget(self, name: str) -> None:
+        """The next login under `name` chooses a new PIN."""
+        if name in self._hashes:
+            self._keep({other: stored for other, stored in self._hashes.items() if other != name})
+
+    def _keep(self, hashes: dict[str, str]) -> None:
+        write_private(self._path, json.dumps(hashes, indent=1))
+        self._hashes = hashes
+
+
+class SeatLogin(Authenticator):
+    """JupyterHub's login with our three fields. A wrong one is answered alike, whichever it was."""
+
+    passphrase = Unicode(config=True, help="what every learner types")
+    teacher_passphrase = Unicode(config=True, help="what the teacher types")
+    pin_file = Unicode(config=True, help="where the hashed PINs are kept")
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.tries, self.pins, self._one_at_a_time = Tries(), Pins(Path(self.pin_file)), asyncio.Lock()
+
+    async def authenticate(self, handler, data: dict[str, str]) -> dict | None:
+        try:
+            name = normal_name(data["username"])
+        except ValueError as error:
+            raise HTTPError(403, "%s", error) from None
+        address = handler.request.remote_ip
+        keys = ((address, name), TRIES_FOR_A_NAME), (address, TRIES_FOR_AN_ADDRESS)
+        # One at a time: many tries at once must not all be let in before the first has failed.
+        async with self._one_at_a_time:
+            wait = max(self.tries.seconds_to_wait(*key) for key in keys)
+            if wait:
+                raise HTTPError(429, "%s", f"Too many failed tries. Wait {wait} seconds, or ask the teacher.")
+            if not await self._fits(name, data.get("password", ""), data.get("pin", "").strip()):
+                self.tries.failed(*(key for key, _ in keys))
+                raise HTTPError(403, "%s", "Wrong passphrase, or this name was taken with another PIN.")
+        return {"name": name, "admin": name == TEACHER}
+
+    async def _fits(self, name: str, words: str, pin: str) -> bool:
+        if name == TEACHER:
+            return same_words(words, self.teacher_passphrase)
+        if not same_words(words, self.passphrase):
+            return False
+        if len(pin) < 4:
+            raise HTTPError(403, "%s", "Choose a PIN of at least four characters, and remember it.")
+        return await asyncio.to_thread(self.pins.fits, name, pin)
+
+    def delete_user(self, user) -> None:
+        """A deleted learner's name is free again."""
+        self.pins.forget(user.name)
+        super().delete_user(user)

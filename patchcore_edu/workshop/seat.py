@@ -1,0 +1,52 @@
+"""Starts one learner's server, as the learner's own system user: `python seat.py NOTEBOOKS [options of the server]`.
+
+It uses the standard library alone. That the notebooks are copied here, and not by the hub, matters: a hub that runs as
+root must not write where a learner may have laid a link.
+"""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+OPTIONS = {
+    # Sockets in a folder that only this user enters: on TCP every user of the machine can listen to a kernel's output.
+    "KernelManager.transport": "ipc",
+    "MappingKernelManager.cull_idle_timeout": 1800,
+    "MappingKernelManager.cull_interval": 120,
+    "ServerApp.default_url": "/lab/tree/00_tour.ipynb",
+    "ContentsManager.allow_hidden": False,
+}
+NO_NEWS = {"fetchNews": "false", "checkForUpdates": False}
+NEWS = "lab/user-settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
+
+
+def copy_missing(source: Path, target: Path) -> None:
+    """Copy what is not there yet; what the learner has changed stays. No file is ever there by half."""
+    for file in sorted(source.rglob("*")):
+        copy = target / file.relative_to(source)
+        if any(part.startswith((".", "__")) for part in file.relative_to(source).parts) or copy.exists():
+            continue
+        if file.is_dir():
+            copy.mkdir(parents=True)
+        else:
+            unfinished = copy.with_name(f".{copy.name}.copying")
+            shutil.copyfile(file, unfinished)
+            os.replace(unfinished, copy)
+
+
+def main(notebooks: str, *options: str) -> None:
+    home = Path(os.environ["HOME"])
+    course, news = home / "course", home / ".jupyter" / NEWS
+    for folder in (course, news.parent, Path(os.environ["TMPDIR"]), Path(os.environ["JUPYTER_RUNTIME_DIR"])):
+        folder.mkdir(parents=True, exist_ok=True)
+    copy_missing(Path(notebooks), course)
+    if not news.exists():
+        news.write_text(json.dumps(NO_NEWS))
+    ours = [f"--{name}={value}" for name, value in OPTIONS.items()]
+    os.execv(sys.executable, [sys.executable, "-m", "jupyterhub.singleuser", *ours, *options])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,112 @@
+"""What one workshop is started with, kept in its state folder so that a restart finds it again."""
+
+import json
+import os
+import secrets
+import shutil
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+NOTEBOOKS = Path(__file__).parent.parent.parent / "notebooks"
+TEACHER = "teacher"
+MEMORY_MIB = 1536  # the largest notebook needs 1 GiB, and a second kernel must have room beside a small one
+ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is taken for another when read from a projector
+
+
+def seats_are_apart() -> bool:
+    """Whether each seat gets a system user of its own: only root can make them, with Linux's `useradd`."""
+    return os.geteuid() == 0 and shutil.which("useradd") is not None
+
+
+def default_state() -> Path:
+    """The state folder: /var/lib/patchcore_edu for root, otherwise patchcore_edu in the user's data directory."""
+    if seats_are_apart():
+        return Path("/var/lib/patchcore_edu")
+    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(data) / "patchcore_edu" / "workshop"
+
+
+def new_passphrase() -> str:
+    """Twelve random characters in three groups (59 bits)."""
+    return "-".join("".join(secrets.choice(ALPHABET) for _ in range(4)) for _ in range(3))
+
+
+def private_folder(path: Path, mode: int = 0o700) -> Path:
+    """Make a folder, if it is not there, with exactly these permissions."""
+    path.mkdir(parents=True, exist_ok=True)
+    path.chmod(mode)
+    return path
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner reads: beside the old one, then in its place."""
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(text)
+        os.replace(unfinished, path)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One workshop.
+
+    Attributes:
+        state: its folder: `hub` holds the database, secrets and these settings, `seats` the learners' homes.
+        seats: how many learners' servers may run at once.
+        ip, port: where it listens. The two ports above are used on the loopback.
+        memory_mib: what one seat may hold, all its kernels together.
+        idle_minutes: a seat without activity for so long is stopped; its files stay.
+        notebooks: what each seat gets a copy of.
+        certificate, key: files for TLS, or None for plain HTTP.
+        passphrase, teacher_passphrase: what learners type, and what the teacher types.
+    """
+
+    state: Path
+    seats: int = 30
+    ip: str = "127.0.0.1"
+    port: int = 8000
+    memory_mib: int = MEMORY_MIB
+    idle_minutes: float = 60
+    notebooks: Path = NOTEBOOKS
+    certificate: Path | None = None
+    key: Path | None = None
+    passphrase: str = ""
+    teacher_passphrase: str = ""
+
+    @property
+    def hub(self) -> Path:
+        return self.state / "hub"
+
+    @property
+    def homes(self) -> Path:
+        return self.state / "seats"
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.certificate else "http"
+
+    def prepared(self) -> "Settings":
+        """Make the folders, keep the passphrases of an earlier start or make new ones, and write all down."""
+        # Each seat's own user must get through to its home, and no further.
+        through = 0o711 if seats_are_apart() else 0o700
+        for folder, mode in ((self.state, through), (self.homes, through), (self.hub, 0o700)):
+            private_folder(folder, mode)
+        earlier = Settings.read(self.state) if (self.hub / "settings.json").exists() else self
+        settings = replace(
+            self,
+            passphrase=self.passphrase or earlier.passphrase or new_passphrase(),
+            teacher_passphrase=earlier.teacher_passphrase or new_passphrase(),
+        )
+        write_private(self.hub / "settings.json", json.dumps(asdict(settings), default=str, indent=1))
+        return settings
+
+    @classmethod
+    def read(cls, state: str | Path) -> "Settings":
+        """Read what `prepared` wrote."""
+        stored = json.loads((Path(state) / "hub" / "settings.json").read_text("utf-8"))
+        paths = {name: Path(stored[name]) for name in ("state", "notebooks", "certificate", "key") if stored[name]}
+        return cls(**(stored | paths))
