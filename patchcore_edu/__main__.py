@@ -6,7 +6,9 @@ from importlib import import_module
 COMMANDS = {
     "demo": "fit, predict, print the figures, save one picture",
     "doctor": "say whether this machine can run the course",
+    "hub": "serve a workshop: a seat with the notebooks for each learner",
     "pictures": "make the README's pictures again",
+    "progress": "who has solved which exercise, and which mistakes were met most often",
     "site": "run all notebooks and write them as plain web pages",
 }
 

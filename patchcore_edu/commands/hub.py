@@ -1,24 +1,23 @@
-"""The hub: one server for a room of learners. It stands by JupyterHub, and starts it anew if it ends unexpectedly."""
+"""The hub: one server for a room of learners."""
 
 import argparse
 import os
-import signal
+import shutil
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import fields, replace
 from importlib.util import find_spec
 from pathlib import Path
 
+from patchcore_edu.checks import EXERCISES
 from patchcore_edu.workshop.settings import TEACHER, Settings, default_state, seats_are_apart
 
-CONFIG = Path(__file__).parent.parent / "workshop" / "jupyterhub_config.py"
-WENT_WELL = 20  # seconds: a hub that ended sooner could not start, and would not the next time
+WORKSHOP = Path(__file__).parent.parent / "workshop"
 
 
-def hub_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `hub`: the fields of `Settings`."""
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The options: the fields of `Settings`."""
     everywhere = "0.0.0.0" if seats_are_apart() else Settings.ip
     for name, kind, default, what in (
         ("seats", int, Settings.seats, "how many may work at once"),
@@ -34,44 +33,42 @@ def hub_options(parser: argparse.ArgumentParser) -> None:
     ):
         shown = f"{what} (default: {default})" if default else what
         parser.add_argument(f"--{name}", type=kind, default=default, help=shown)
+    what = "after the workshop: delete the state folder with all seats, names and progress, and the seats' system users"
+    parser.add_argument("--delete-everything", action="store_true", help=what)
 
 
-def hub(chosen: argparse.Namespace) -> int:
-    """Serve a workshop until Ctrl-C; return 0, 2 for what cannot be, or JupyterHub's code if it could not start."""
+def run(chosen: argparse.Namespace) -> int:
+    """Serve a workshop until Ctrl-C: this process becomes its supervisor. Return 2 if it cannot be."""
     given = {field.name: getattr(chosen, field.name) for field in fields(Settings) if hasattr(chosen, field.name)}
+    given["exercises"] = tuple((exercise.notebook, exercise.name) for exercise in EXERCISES)
     try:
+        if chosen.delete_everything:
+            return delete_everything(chosen.state)
         settings = checked(Settings(**given)).prepared()
     except (ValueError, OSError, RuntimeError) as error:
         print(f"hub: {error}", file=sys.stderr)
         return 2
     print("\n".join(welcome(settings)), flush=True)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
-    environment = os.environ | {"PATCHCORE_EDU_WORKSHOP": str(settings.state)}
-    while True:
-        started = time.monotonic()
-        with (settings.hub / "hub.log").open("ab") as log:
-            server = subprocess.Popen(
-                [sys.executable, "-m", "jupyterhub", "-f", str(CONFIG)],
-                env=environment, cwd=settings.hub, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True,  # Ctrl-C is for this process, which passes it on
-            )  # fmt: skip
-        try:
-            code = server.wait()
-        except KeyboardInterrupt:
-            print("The seats are stopped; what they saved stays.", flush=True)
-            server.terminate()
-            server.wait()
-            return 0
-        if time.monotonic() - started < WENT_WELL:
-            print(f"JupyterHub did not start. The last lines of {settings.hub / 'hub.log'}:", file=sys.stderr)
-            print(*(settings.hub / "hub.log").read_text("utf-8").splitlines()[-15:], sep="\n", file=sys.stderr)
-            return code or 1
-        print(f"JupyterHub ended with code {code}; it is started again, and takes over its seats.", flush=True)
+    sys.stdout.flush()
+    # In the place of this process, which holds PyTorch: the supervisor needs the standard library alone.
+    os.execv(sys.executable, [sys.executable, str(WORKSHOP / "supervisor.py"), str(settings.state)])
 
 
-def _interrupt(*_) -> None:
-    raise KeyboardInterrupt
+def delete_everything(state: Path) -> int:
+    """Delete what a workshop has left behind: its state folder, and the system users of its seats."""
+    settings = Settings.read(state)  # anything else than a state folder has none, and is left alone
+    _check_ports(settings.port)
+    homes = sorted(settings.homes.glob("seat-*"))
+    for home in homes:
+        sockets = Path(os.path.realpath(home / ".run"))
+        # The link is the learner's own: it counts only if it leads to what is the learner's too.
+        if sockets.parent == Path("/tmp") and sockets.exists() and sockets.stat().st_uid == home.stat().st_uid:
+            shutil.rmtree(sockets, ignore_errors=True)
+        if seats_are_apart():
+            subprocess.run(["userdel", home.name], capture_output=True)
+    shutil.rmtree(state)
+    print(f"{len(homes)} seats, their names and progress, and {state} are deleted.")
+    return 0
 
 
 def checked(settings: Settings) -> Settings:
@@ -88,19 +85,26 @@ def checked(settings: Settings) -> Settings:
     for path in (getattr(settings, name) for name in paths if getattr(settings, name)):
         if not path.exists():
             raise FileNotFoundError(f"{path} is missing")
-    for port in range(settings.port, settings.port + 3):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError as error:
-                raise RuntimeError(f"port {port} cannot be used: {error.strerror}; choose another --port") from None
+    _check_ports(settings.port)
     if os.geteuid() == 0 and not seats_are_apart():
         raise RuntimeError("`useradd` is missing, so that seats would run as root: start the hub as an ordinary user")
     settings = replace(settings, state=settings.state.absolute(), notebooks=settings.notebooks.absolute())
     if seats_are_apart():
         _readable_for_seats(settings.notebooks)
     return settings
+
+
+def _check_ports(first: int) -> None:
+    for port in range(first, first + 3):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                raise RuntimeError(
+                    f"port {port} cannot be used: {error.strerror}; "
+                    "end the workshop that runs there, or choose another --port"
+                ) from None
 
 
 def _readable_for_seats(notebooks: Path) -> None:

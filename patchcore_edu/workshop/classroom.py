@@ -1,14 +1,11 @@
-"""Learners without hands: they log in, start, run notebooks and move sliders over HTTP and WebSockets, as browsers do."""
+"""Learners without hands: they log in, run notebooks and move sliders over HTTP and WebSockets, as browsers do."""
 
 import asyncio
 import json
-import random
 import re
-import ssl
 import time
 import uuid
 from http.cookies import SimpleCookie
-from pathlib import Path
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
@@ -30,11 +27,14 @@ class Learner:
 
     def __init__(self, address: str, name: str, passphrase: str, pin: str = "1234"):
         self.address, self.name, self.passphrase, self.pin = address, name, passphrase, pin
-        self.seat = f"/user/{quote(normal_name(name))}"
         self._cookies: dict[tuple[str, str], str] = {}  # (path, name) → value
         self._client = AsyncHTTPClient(force_instance=True, max_clients=20)
         # A workshop's own certificate is signed by nobody, and the robots are on the same machine.
         self._tls = {"validate_cert": False}
+
+    @property
+    def seat(self) -> str:
+        return f"/user/{quote(normal_name(self.name))}"
 
     async def ask(self, path: str, method: str = "GET", body: object = None, form: dict | None = None) -> HTTPResponse:
         """Send one request and return the answer, whatever its code; redirects are followed."""
@@ -196,14 +196,13 @@ class Kernel:
         }
         await self._socket.write_message(json.dumps(message))
         try:
-            async with asyncio.timeout(seconds):
-                while True:
-                    message = await queue.get()
-                    if message is None:
-                        raise ConnectionError("the kernel's WebSocket was closed")
-                    messages.append(message)
-                    if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
-                        return messages
+            while True:
+                message = await asyncio.wait_for(queue.get(), seconds)
+                if message is None:
+                    raise ConnectionError("the kernel's WebSocket was closed")
+                messages.append(message)
+                if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
+                    return messages
         finally:
             del self._waiting[identity]
 

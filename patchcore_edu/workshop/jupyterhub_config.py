@@ -3,10 +3,16 @@
 import os
 import sys
 from pathlib import Path
+from types import ModuleType
 
-from patchcore_edu.workshop.login import SeatLogin
-from patchcore_edu.workshop.settings import Settings
-from patchcore_edu.workshop.spawner import MIB, Seat
+# The hub needs none of the equations. Importing the package whole would load PyTorch: seconds, and 280 MiB for all day.
+sys.modules["patchcore_edu"] = package = ModuleType("patchcore_edu")
+package.__path__ = [str(Path(__file__).parent.parent)]
+
+from patchcore_edu.workshop.login import SeatLogin  # noqa: E402
+from patchcore_edu.workshop.page import ProgressPage  # noqa: E402
+from patchcore_edu.workshop.settings import Settings  # noqa: E402
+from patchcore_edu.workshop.spawner import MIB, Seat  # noqa: E402
 
 here, settings = Path(__file__).parent, Settings.read(os.environ["PATCHCORE_EDU_WORKSHOP"])
 c = get_config()  # noqa: F821, JupyterHub gives it to the file
@@ -28,6 +34,7 @@ c.JupyterHub.authenticator_class = SeatLogin
 c.Authenticator.allow_all = True  # who knows the passphrase
 c.SeatLogin.passphrase, c.SeatLogin.teacher_passphrase = settings.passphrase, settings.teacher_passphrase
 c.SeatLogin.pin_file = str(settings.hub / "pins.json")
+c.JupyterHub.extra_handlers = [("/progress", ProgressPage, {"settings": settings})]
 c.JupyterHub.template_paths = [str(here / "templates")]
 
 c.JupyterHub.spawner_class = Seat

@@ -67,7 +67,7 @@ class Pins:
 
     def __init__(self, path: Path):
         self._path = path
-        self._hashes: dict[str, str] = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        self._hashes: dict[str, str] = json.loads(path.read_text("utf-8") or "{}") if path.exists() else {}
 
     def fits(self, name: str, pin: str) -> bool:
         """Whether this is the PIN of `name`; the first one that a name comes with is."""

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 OPTIONS = {
@@ -36,14 +37,25 @@ def copy_missing(source: Path, target: Path) -> None:
             os.replace(unfinished, copy)
 
 
+def short_folder(link: Path) -> str:
+    """A new folder for sockets, whose paths may have 107 characters at most; the one of the last start is removed."""
+    if link.is_symlink():
+        shutil.rmtree(link.readlink(), ignore_errors=True)
+        link.unlink()
+    folder = tempfile.mkdtemp(prefix="seat", dir="/tmp")
+    link.symlink_to(folder)
+    return folder
+
+
 def main(notebooks: str, *options: str) -> None:
     home = Path(os.environ["HOME"])
     course, news = home / "course", home / ".jupyter" / NEWS
-    for folder in (course, news.parent, Path(os.environ["TMPDIR"]), Path(os.environ["JUPYTER_RUNTIME_DIR"])):
+    for folder in (course, news.parent, Path(os.environ["TMPDIR"])):
         folder.mkdir(parents=True, exist_ok=True)
     copy_missing(Path(notebooks), course)
     if not news.exists():
         news.write_text(json.dumps(NO_NEWS))
+    os.environ["JUPYTER_RUNTIME_DIR"] = short_folder(home / ".run")
     ours = [f"--{name}={value}" for name, value in OPTIONS.items()]
     os.execv(sys.executable, [sys.executable, "-m", "jupyterhub.singleuser", *ours, *options])
 

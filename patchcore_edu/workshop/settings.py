@@ -7,6 +7,8 @@ import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from patchcore_edu.files import replacing
+
 NOTEBOOKS = Path(__file__).parent.parent.parent / "notebooks"
 TEACHER = "teacher"
 MEMORY_MIB = 1536  # the largest notebook needs 1 GiB, and a second kernel must have room beside a small one
@@ -39,15 +41,10 @@ def private_folder(path: Path, mode: int = 0o700) -> Path:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner reads: beside the old one, then in its place."""
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(text)
-        os.replace(unfinished, path)
-    except OSError:
-        unfinished.unlink(missing_ok=True)
-        raise
+    """Write a file that only its owner reads."""
+    path.touch(mode=0o600)  # `replacing` keeps the permissions that it finds
+    with replacing(path) as file:
+        file.write(text.encode())
 
 
 @dataclass(frozen=True)
@@ -63,6 +60,7 @@ class Settings:
         notebooks: what each seat gets a copy of.
         certificate, key: files for TLS, or None for plain HTTP.
         passphrase, teacher_passphrase: what learners type, and what the teacher types.
+        exercises: (notebook, name) of each, in the course's order: the hub itself does not load the course.
     """
 
     state: Path
@@ -76,6 +74,7 @@ class Settings:
     key: Path | None = None
     passphrase: str = ""
     teacher_passphrase: str = ""
+    exercises: tuple[tuple[str, str], ...] = ()
 
     @property
     def hub(self) -> Path:
@@ -95,13 +94,14 @@ class Settings:
         through = 0o711 if seats_are_apart() else 0o700
         for folder, mode in ((self.state, through), (self.homes, through), (self.hub, 0o700)):
             private_folder(folder, mode)
-        earlier = Settings.read(self.state) if (self.hub / "settings.json").exists() else self
+        file = self.hub / "settings.json"
+        earlier = Settings.read(self.state) if file.exists() and file.stat().st_size else self
         settings = replace(
             self,
             passphrase=self.passphrase or earlier.passphrase or new_passphrase(),
             teacher_passphrase=earlier.teacher_passphrase or new_passphrase(),
         )
-        write_private(self.hub / "settings.json", json.dumps(asdict(settings), default=str, indent=1))
+        write_private(file, json.dumps(asdict(settings), default=str, indent=1))
         return settings
 
     @classmethod

@@ -1,5 +1,6 @@
 """One learner's server: a process of its own, under a system user of its own where the hub runs as root."""
 
+import hashlib
 import os
 import pwd
 import resource
@@ -19,8 +20,9 @@ MIB = 2**20
 
 
 def seat_home(homes: Path, name: str) -> Path:
-    """The home of the learner `name`: a folder whose name any file system and `useradd` take."""
-    return homes / f"seat-{safe_slug(name, max_length=25)}"
+    """The home of the learner `name`, called as its system user: letters that `useradd` takes."""
+    workshop = hashlib.sha256(str(homes).encode()).hexdigest()[:4]
+    return homes / f"seat-{workshop}-{safe_slug(name, max_length=20)}"
 
 
 class Seat(LocalProcessSpawner):
@@ -54,7 +56,6 @@ class Seat(LocalProcessSpawner):
         return await super().start()
 
     def user_env(self, env: dict[str, str]) -> dict[str, str]:
-        runtime, temporary = self.home / ".run", self.home / ".tmp"
         one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         return (
             env
@@ -63,8 +64,7 @@ class Seat(LocalProcessSpawner):
                 "USER": self.home.name,
                 "HOME": str(self.home),
                 "SHELL": "/bin/bash",
-                "TMPDIR": str(temporary),
-                "JUPYTER_RUNTIME_DIR": str(runtime),
+                "TMPDIR": str(self.home / ".tmp"),
                 "PATCHCORE_EDU_PROGRESS": str(self.home / "progress.json"),
             }
         )

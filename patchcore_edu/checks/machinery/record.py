@@ -1,4 +1,7 @@
-"""Which exercises were solved, kept in a small file beside the notebooks."""
+"""Which exercises were solved, and which usual mistakes were met, kept in a small file beside the notebooks.
+
+The file holds {exercise: time of its first right answer}, and under "mistakes" how often each was met.
+"""
 
 import json
 import os
@@ -10,6 +13,7 @@ from warnings import warn
 from patchcore_edu.files import locked, replacing
 
 FILE = ".patchcore_edu_progress.json"
+MISTAKES = "mistakes"
 
 
 def path() -> Path:
@@ -20,14 +24,14 @@ def path() -> Path:
 def solved() -> dict[str, str]:
     """{exercise: time of its first right answer}. A file that cannot be read counts as empty, with a warning."""
     try:
-        return _stored()
+        return _stored()[0]
     except (OSError, ValueError) as error:
         warn(f"the progress file {path()} cannot be read ({error}); nothing counts as solved", stacklevel=3)
         return {}
 
 
-def note(exercise: str) -> Path | None:
-    """Note that `exercise` was solved now, unless that was noted before.
+def note(exercise: str, mistake: str | None = None) -> Path | None:
+    """Note that `exercise` was solved now, unless that was noted before; or, with `mistake`, that it was met once more.
 
     Returns:
         What a damaged file is called from now on, if the file was damaged; it is kept.
@@ -38,26 +42,49 @@ def note(exercise: str) -> Path | None:
     with locked(path()):  # two notebooks may note at once
         kept = None
         try:
-            times = _stored()
+            times, met = _stored()
         except ValueError:
             names = (f"{path()}.bak{n or ''}" for n in count())
-            times, kept = {}, Path(next(name for name in names if not os.path.lexists(name)))
+            times, met, kept = {}, {}, Path(next(name for name in names if not os.path.lexists(name)))
             os.rename(path(), kept)
-        if exercise not in times:
+        if mistake:
+            counts = met.setdefault(exercise, {})
+            counts[mistake] = counts.get(mistake, 0) + 1
+        elif exercise not in times:
             times[exercise] = datetime.now().isoformat(" ", "minutes")
-            with replacing(path()) as file:
-                file.write(json.dumps(times, indent=1).encode())
+        else:
+            return kept
+        with replacing(path()) as file:
+            file.write(json.dumps(times | ({MISTAKES: met} if met else {}), indent=1).encode())
     return kept
 
 
-def _stored() -> dict[str, str]:
-    """What the file holds, nothing if there is none; a ValueError if it is damaged, an OSError if it cannot be read."""
+def parsed(text: str) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
+    """What a progress file says: {exercise: time}, and {exercise: {mistake: how often}}.
+
+    Raises:
+        ValueError: if it is damaged.
+
+    >>> parsed('{"auroc": "2026-11-27 10:00", "mistakes": {"auroc": {"ties count as lost": 2}}}')
+    ({'auroc': '2026-11-27 10:00'}, {'auroc': {'ties count as lost': 2}})
+    """
     try:
-        stored = json.loads(path().read_text("utf-8"))
-    except FileNotFoundError:
-        return {}
+        times = json.loads(text)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
-    if not isinstance(stored, dict) or not all(isinstance(when, str) for when in stored.values()):
+    met = times.pop(MISTAKES, {}) if isinstance(times, dict) else None
+    if met is None or not all(isinstance(when, str) for when in times.values()):
         raise ValueError("it does not hold a time for each exercise")
-    return stored
+    if not isinstance(met, dict) or not all(isinstance(counts, dict) for counts in met.values()):
+        raise ValueError("it does not hold counts of mistakes")
+    if not all(type(count) is int for counts in met.values() for count in counts.values()):
+        raise ValueError("it does not hold counts of mistakes")
+    return times, met
+
+
+def _stored() -> tuple[dict[str, str], dict[str, dict[str, int]]]:
+    """What the file holds, nothing if there is none; a ValueError if it is damaged, an OSError if it cannot be read."""
+    try:
+        return parsed(path().read_text("utf-8"))
+    except FileNotFoundError:
+        return {}, {}

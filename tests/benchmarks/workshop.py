@@ -1,0 +1,43 @@
+"""The load test: a hub is started with so many seats, and learners without hands fill them all.
+
+python tests/benchmarks/workshop.py 30
+"""
+
+import argparse
+import asyncio
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from patchcore_edu.workshop.rehearsal import Pace, rehearse
+from patchcore_edu.workshop.settings import Settings
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("seats", type=int)
+parser.add_argument("--port", type=int, default=8600)
+parser.add_argument("--notebooks", nargs="+", default=["00_tour.ipynb", "03_aggregation.ipynb"])
+for pace, seconds in vars(Pace()).items():
+    parser.add_argument(f"--{pace}", type=type(seconds), default=seconds)
+chosen = parser.parse_args()
+
+with tempfile.TemporaryDirectory(prefix="rehearsal", dir="/tmp") as folder:
+    Path(folder).chmod(0o755)
+    state = Path(folder) / "state"
+    options = ["--ip", "127.0.0.1", "--port", str(chosen.port), "--seats", str(chosen.seats), "--state", str(state)]
+    hub = subprocess.Popen([sys.executable, "-m", "patchcore_edu", "hub", *options], stdout=subprocess.DEVNULL)
+    try:
+        log = state / "hub" / "hub.log"
+        while not (log.exists() and "JupyterHub is now running" in log.read_text()):
+            if hub.poll() is not None:
+                raise SystemExit("the hub did not start")
+            time.sleep(1)
+        pace = Pace(**{name: getattr(chosen, name) for name in vars(Pace())})
+        address, passphrase = f"http://127.0.0.1:{chosen.port}", Settings.read(state).passphrase
+        print(asyncio.run(rehearse(address, passphrase, chosen.seats, tuple(chosen.notebooks), pace)))
+    finally:
+        hub.terminate()
+        hub.wait()
+        subprocess.run([sys.executable, "-m", "patchcore_edu", "hub", "--delete-everything", "--state", str(state)])
+        state.mkdir(exist_ok=True)

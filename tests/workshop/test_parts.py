@@ -1,0 +1,110 @@
+"""The workshop's parts without a hub: names, tries, PINs, what the teacher sees, what is refused before the start."""
+
+import doctest
+import importlib
+import json
+import os
+
+import pytest
+
+from patchcore_edu.__main__ import main
+from patchcore_edu.checks import EXERCISES
+from patchcore_edu.checks import auroc as check_auroc
+from patchcore_edu.workshop.teacher import Row, most_met, read_row, report
+
+
+@pytest.mark.parametrize("name", ["login", "rehearsal", "teacher"])
+def test_doctests(require, name):
+    require(importlib.util.find_spec("jupyterhub"), "jupyterhub")
+    result = doctest.testmod(importlib.import_module(f"patchcore_edu.workshop.{name}"),
+                             optionflags=doctest.NORMALIZE_WHITESPACE)  # fmt: skip
+    assert result.attempted and not result.failed
+
+
+def test_failed_tries_are_forgotten_after_a_while(require, monkeypatch):
+    require(importlib.util.find_spec("jupyterhub"), "jupyterhub")
+    from patchcore_edu.workshop import login
+
+    now = [1000.0]
+    monkeypatch.setattr(login.time, "monotonic", lambda: now[0])
+    tries = login.Tries()
+    for _ in range(3):
+        tries.failed("anna")
+    assert tries.seconds_to_wait("anna", 4) == 0 and tries.seconds_to_wait("anna", 3) == login.WINDOW + 1
+    assert tries.seconds_to_wait("ben", 1) == 0
+    now[0] += login.WINDOW
+    assert tries.seconds_to_wait("anna", 1) == 0
+
+
+def test_a_pin_belongs_to_its_name_until_it_is_forgotten(require, tmp_path):
+    require(importlib.util.find_spec("jupyterhub"), "jupyterhub")
+    from patchcore_edu.workshop.login import Pins
+
+    file = tmp_path / "pins.json"
+    assert Pins(file).fits("anna", "1234")
+    pins = Pins(file)  # as after a restart of the hub
+    assert pins.fits("anna", "1234") and not pins.fits("anna", "4321") and pins.fits("ben", "4321")
+    assert file.stat().st_mode & 0o777 == 0o600 and len(set(json.loads(file.read_text()).values())) == 2
+    pins.forget("anna")
+    assert Pins(file).fits("anna", "4321")
+
+
+def test_a_check_notes_the_mistake_and_the_teacher_sees_it(tmp_path, monkeypatch, capsys):
+    seats = [tmp_path / name for name in ("anna", "ben")]
+    for seat in seats:
+        seat.mkdir()
+        monkeypatch.setenv("PATCHCORE_EDU_PROGRESS", str(seat / ".patchcore_edu_progress.json"))
+        wrong = check_auroc.mistakes[name := next(iter(check_auroc.mistakes))][1]
+        assert check_auroc(wrong).mistake == name
+    check_auroc(wrong)
+    assert check_auroc(check_auroc.solution).passed
+    assert main(["progress", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert f"2  auroc: {name} (3 times)" in printed
+    assert f"1  {check_auroc.notebook:<18} auroc" in printed and f"1 of {len(EXERCISES)}" in printed
+
+
+def test_an_old_progress_file_is_read(tmp_path):
+    (tmp_path / "old.json").write_text('{"auroc": "2026-11-27 10:00"}')
+    assert read_row("anna", tmp_path / "old.json") == Row("anna", {"auroc": "2026-11-27 10:00"}, {})
+
+
+def test_a_progress_file_may_be_anything(tmp_path):
+    (tmp_path / "large").write_text("x" * 2**19)
+    (tmp_path / "nested").write_text("[" * 200_000)
+    (tmp_path / "counts").write_text('{"mistakes": {"auroc": {"x": "many"}}}')
+    (tmp_path / "link").symlink_to(tmp_path / "counts")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name in ("large", "nested", "counts", "link", "pipe", "folder"):
+        row = read_row("anna", tmp_path / name)
+        assert row.fault and not row.solved and not row.mistakes, name
+    assert read_row("anna", tmp_path / "none") == Row("anna", {}, {})
+
+
+def test_the_mistake_that_most_learners_met_comes_first():
+    rows = [Row("a", {}, {"e": {"often": 9}}), Row("b", {}, {"e": {"common": 1}}), Row("c", {}, {"e": {"common": 1}})]
+    assert [mistake for _, mistake, *_ in most_met(rows)] == ["common", "often"]
+    assert "no usual mistake was met" in report([], ())
+
+
+@pytest.mark.parametrize(
+    "options, complaint",
+    [
+        (["--seats", "0"], "seats was 0; it must be at least 1"),
+        (["--passphrase", "short"], "it must have at least 8"),
+        (["--certificate", "no.pem"], "one of them is missing"),
+        (["--certificate", "no.pem", "--key", "no.pem"], "no.pem is missing"),
+        (["--notebooks", "nowhere"], "nowhere is missing"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_starts(require, tmp_path, capsys, options, complaint):
+    require(importlib.util.find_spec("jupyterhub"), "jupyterhub")
+    assert main(["hub", "--state", str(tmp_path / "state"), *options]) == 2
+    assert complaint in capsys.readouterr().err and not (tmp_path / "state").exists()
+
+
+def test_only_a_workshops_folder_is_deleted(tmp_path, capsys):
+    (tmp_path / "thesis").write_text("dear")
+    assert main(["hub", "--delete-everything", "--state", str(tmp_path)]) == 2
+    assert (tmp_path / "thesis").exists()
