@@ -1,0 +1,129 @@
+"""What goes wrong in a room, done for real: the seat comes back with its work, and the others notice nothing."""
+
+import asyncio
+import signal
+import time
+
+import psutil
+import pytest
+
+
+def said(run, kernel, code: str, seconds: float = 60) -> str:
+    """What a cell printed, or the exception that it ended in."""
+    from patchcore_edu.workshop.classroom import errors, printed
+
+    messages = run(kernel.run(code, seconds))
+    return "".join(errors(messages)) or printed(messages)
+
+
+def eventually(run, attempt, seconds: float = 60) -> object:
+    """Wait until the coroutine that `attempt` makes neither fails nor returns something false."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if answer := run(asyncio.wait_for(attempt(), 20)):
+                return answer
+        except Exception:
+            if time.monotonic() > deadline:
+                raise
+        assert time.monotonic() < deadline, "it never came to pass"
+        run(asyncio.sleep(0.5))
+
+
+async def connected(learner, kernel: str):
+    """A new WebSocket to a kernel that answers."""
+    socket = await learner.connect(kernel)
+    await socket.run("None", 15)
+    return socket
+
+
+@pytest.fixture(scope="module")
+def seated(three, run):
+    """(anna and a kernel that remembers x = 1, ben and one that remembers x = 2), each over a new WebSocket."""
+
+    async def sit(learner, x):
+        kernel = await learner.open("03_aggregation.ipynb")
+        await kernel.run(f"x = {x}")
+        return learner, kernel
+
+    return [run(sit(learner, number)) for number, (learner, _) in enumerate(three[:2], 1)]
+
+
+def test_a_closed_lid(seated, run):
+    learner, kernel = seated[0]
+    kernel.close()
+    run(kernel.closed.wait())
+    again = run(connected(learner, kernel.id))
+    assert said(run, again, "print(x)") == "1\n"
+
+
+def test_a_kernel_that_is_killed_starts_anew(seated, run):
+    (learner, kernel), (_, other) = seated
+    socket = run(connected(learner, kernel.id))
+    with pytest.raises((asyncio.TimeoutError, ConnectionError)):
+        run(socket.run("import os; os.kill(os.getpid(), 9)", 6))
+    again = eventually(run, lambda: connected(learner, kernel.id))
+    assert "NameError" in said(run, again, "x")
+    assert said(run, other, "print(x)") == "2\n"
+
+
+def test_a_process_that_asks_for_too_much_gets_a_memory_error(seated, run):
+    (learner, kernel), (_, other) = seated
+    socket = run(connected(learner, kernel.id))
+    assert "MemoryError" in said(run, socket, "x = 1; hog = bytearray(2 * 2**30)")
+    assert said(run, socket, "print(x)") == "1\n" and said(run, other, "print(x)") == "2\n"
+
+
+def test_a_seat_above_its_limit_loses_its_largest_kernel(seated, run, workshop):
+    (learner, kernel), (_, other) = seated
+    socket = run(connected(learner, kernel.id))
+    hog = "import time\nhog = []\nwhile True:\n    hog.append(bytes([1]) * 2**25); time.sleep(0.05)"
+    assert said(run, socket, "x = 1") == ""
+    try:
+        assert "MemoryError" in said(run, socket, hog, 40)
+    except (asyncio.TimeoutError, ConnectionError):
+        pass  # killed in the middle of it
+    again = eventually(run, lambda: connected(learner, kernel.id))
+    assert "NameError" in said(run, again, "x") and "largest process" in workshop.log()
+    assert run(learner.get("/api/status")) and said(run, other, "print(x)") == "2\n"
+
+
+def test_a_killed_proxy_comes_back_and_no_kernel_forgets(seated, run, workshop):
+    learner, kernel = seated[1]
+    psutil.Process(int((workshop.state / "hub" / "proxy.pid").read_text())).send_signal(signal.SIGKILL)
+    again = eventually(run, lambda: connected(learner, kernel.id))
+    assert said(run, again, "print(x)") == "2\n"
+
+
+def test_a_killed_hub_comes_back_and_no_kernel_forgets(seated, run, workshop):
+    learner, kernel = seated[1]
+    (hub,) = psutil.Process(workshop.process.pid).children()
+    while time.time() - hub.create_time() < 21:  # one that ended sooner would be taken for one that cannot start
+        time.sleep(0.5)
+    hub.send_signal(signal.SIGKILL)
+    run(asyncio.sleep(1))
+    again = eventually(run, lambda: connected(learner, kernel.id), 120)
+    assert said(run, again, "print(x)") == "2\n"
+    assert "takes over its seats" in workshop.output.read_text()
+    newcomer = workshop.learner("Anna")
+    assert eventually(run, newcomer.log_in).code == 200
+    eventually(run, lambda: newcomer.get("/api/contents"))  # her seat ran on, and is hers
+
+
+def test_a_killed_server_starts_anew_with_the_work(seated, run, workshop):
+    learner, kernel = seated[1]
+    notebook = run(learner.get("/api/contents/00_tour.ipynb"))["content"]
+    notebook["cells"][0]["source"] = "before the crash"
+    assert run(learner.save("00_tour.ipynb", notebook)).code == 200
+    socket = run(connected(learner, kernel.id))
+    server = psutil.Process(int(said(run, socket, "import os; print(os.getppid())")))
+    server.send_signal(signal.SIGKILL)
+
+    async def back():
+        await learner.start(20)
+        return True
+
+    eventually(run, back)
+    assert run(learner.get("/api/contents/00_tour.ipynb"))["content"]["cells"][0]["source"] == "before the crash"
+    _, alive = psutil.wait_procs(server.children() if server.is_running() else [], 10)
+    assert not alive  # its kernels ended with it
