@@ -15,6 +15,11 @@ from patchcore_edu.workshop.settings import TEACHER, Settings, default_state, se
 
 WORKSHOP = Path(__file__).parent.parent / "workshop"
 
+SHARED = """
+from patchcore_edu.explorers.machinery.photographs import model, photographs
+photographs("brick", "train"), photographs("brick", "test"), model("brick")
+"""
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The options: the fields of `Settings`."""
@@ -50,6 +55,8 @@ def run(chosen: argparse.Namespace) -> int:
         return 2
     print("\n".join(welcome(settings)), flush=True)
     sys.stdout.flush()
+    # Meanwhile what all seats share is computed once. It is not waited for: a seat that comes first computes its own.
+    subprocess.Popen([sys.executable, "-c", SHARED], env=os.environ | {"PATCHCORE_EDU_CACHE": str(settings.cache)})
     # In the place of this process, which holds PyTorch: the supervisor needs the standard library alone.
     os.execv(sys.executable, [sys.executable, str(WORKSHOP / "supervisor.py"), str(settings.state)])
 

@@ -39,6 +39,7 @@ c.JupyterHub.template_paths = [str(here / "templates")]
 
 c.JupyterHub.spawner_class = Seat
 c.Seat.homes, c.Seat.notebooks = str(settings.homes), str(settings.notebooks)
+c.Seat.cache = str(settings.cache)
 c.Spawner.mem_limit = settings.memory_mib * MIB
 c.Spawner.start_timeout = c.Spawner.http_timeout = 180  # thirty that start at once wait for one another
 c.LocalProcessSpawner.interrupt_timeout = 5

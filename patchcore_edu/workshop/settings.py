@@ -85,6 +85,10 @@ class Settings:
         return self.state / "seats"
 
     @property
+    def cache(self) -> Path:
+        return self.state / "cache"
+
+    @property
     def scheme(self) -> str:
         return "https" if self.certificate else "http"
 
@@ -92,7 +96,7 @@ class Settings:
         """Make the folders, keep the passphrases of an earlier start or make new ones, and write all down."""
         # Each seat's own user must get through to its home, and no further.
         through = 0o711 if seats_are_apart() else 0o700
-        for folder, mode in ((self.state, through), (self.homes, through), (self.hub, 0o700)):
+        for folder, mode in ((self.state, through), (self.homes, through), (self.hub, 0o700), (self.cache, 0o755)):
             private_folder(folder, mode)
         file = self.hub / "settings.json"
         earlier = Settings.read(self.state) if file.exists() and file.stat().st_size else self

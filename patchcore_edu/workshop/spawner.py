@@ -36,6 +36,7 @@ class Seat(LocalProcessSpawner):
 
     homes = Unicode(config=True, help="the folder of all seats' homes")
     notebooks = Unicode(config=True, help="what is copied into each")
+    cache = Unicode(config=True, help="feature maps and a fitted model that all seats map, and only the hub writes")
 
     @default("poll_interval")
     def _default_poll_interval(self):
@@ -65,6 +66,7 @@ class Seat(LocalProcessSpawner):
                 "HOME": str(self.home),
                 "SHELL": "/bin/bash",
                 "TMPDIR": str(self.home / ".tmp"),
+                "PATCHCORE_EDU_CACHE": self.cache,
                 "PATCHCORE_EDU_PROGRESS": str(self.home / "progress.json"),
             }
         )
@@ -74,7 +76,6 @@ class Seat(LocalProcessSpawner):
         become = set_user_setuid(self.home.name, chdir=False) if seats_are_apart() else lambda: None
 
         def preexec():
-            os.setpriority(os.PRIO_PROCESS, 0, 5)  # the hub and its proxy answer first
             resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             _be_killed_first()
