@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
+from io import StringIO
 from pathlib import Path
 from time import perf_counter
 
@@ -32,6 +33,7 @@ from patchcore_edu.explorers.machinery.base import (
     whole,
 )
 from patchcore_edu.explorers.machinery.photographs import backbone, photographs
+from patchcore_edu.files import replacing
 from patchcore_edu.metrics import PRO_LIMIT, auroc, curve_area, region_share
 from patchcore_edu.neighbourhood import radius
 from patchcore_edu.patchcore import PatchCore, Prediction
@@ -238,10 +240,12 @@ class Pipeline(Explorer):
 
     def save(self, path: str | Path = FILE) -> None:
         """Write every setting tried, and its results, as a CSV file."""
-        with open(path, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow([*SETTINGS, *RESULTS])
-            writer.writerows(self.tried.values())
+        text = StringIO(newline="")
+        writer = csv.writer(text)
+        writer.writerow([*SETTINGS, *RESULTS])
+        writer.writerows(self.tried.values())
+        with replacing(path) as file:
+            file.write(text.getvalue().encode())
         self._saved.value = f"{len(self.tried)} settings are in {Path(path).resolve()}"
 
     def _show(self, change: object = None) -> None:

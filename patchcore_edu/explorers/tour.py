@@ -1,7 +1,10 @@
 """Explorer of the whole: paint a defect on a good photograph, and the map and the score follow the brush."""
 
 import json
+from collections import OrderedDict
+from collections.abc import Mapping
 from functools import lru_cache
+from math import inf
 
 import numpy as np
 import torch
@@ -15,9 +18,12 @@ from patchcore_edu.explorers.machinery.base import Explorer, Picture, real, swit
 from patchcore_edu.explorers.machinery.canvas import png
 from patchcore_edu.explorers.machinery.photographs import model, photographs
 from patchcore_edu.patchcore import Prediction
+from patchcore_edu.validation import one_of, real_number, whole_number
 
 GOOD = 16
 """The first test crops are the good ones."""
+SIZE = 224
+POINTS = 100_000
 SCRATCH = {"path": [[60, 150], [95, 132], [130, 121], [160, 116]], "brush": 5, "grey": 0.95, "smear": False}
 
 
@@ -31,6 +37,29 @@ class State(traitlets.HasTraits):
     h = traitlets.Int(6, min=0, max=27)
     w = traitlets.Int(13, min=0, max=27)
     strokes = traitlets.List([SCRATCH])
+
+    @traitlets.validate("strokes")
+    def _on_the_photograph(self, proposal: dict) -> list[dict]:
+        try:
+            return [_stroke(f"strokes[{i}]", stroke) for i, stroke in enumerate(proposal["value"])]
+        except ValueError as error:  # this kind also takes back what was set
+            raise traitlets.TraitError(str(error)) from error
+
+
+def _stroke(name: str, stroke: object) -> dict[str, object]:
+    """The stroke, its path kept on the photograph as the browser keeps it; a ValueError if it is none."""
+    if not isinstance(stroke, Mapping) or set(stroke) != set(SCRATCH):
+        raise ValueError(f"{name} was {stroke!r:.80}; it must have {', '.join(SCRATCH)}")
+    path = stroke["path"]
+    pairs = isinstance(path, list | tuple) and all(isinstance(at, list | tuple) and len(at) == 2 for at in path)
+    if not pairs or not 1 <= len(path) <= POINTS:
+        raise ValueError(f"{name} had the path {path!r:.80}; it must hold 1 to {POINTS:,} points [x, y]")
+    return {
+        "path": [[min(max(real_number(f"{name}.path", x, -inf), 0), SIZE - 1) for x in at] for at in path],
+        "brush": whole_number(f"{name}.brush", stroke["brush"], at_most=SIZE),
+        "grey": real_number(f"{name}.grey", stroke["grey"], 0, 1),
+        "smear": one_of(f"{name}.smear", stroke["smear"], (False, True)),
+    }
 
 
 def render(state: State) -> Picture:
@@ -94,12 +123,18 @@ def _smeared(image: np.ndarray, points: np.ndarray, brush: int) -> np.ndarray:
     return image[reach : len(image) - reach, reach : image.shape[1] - reach]
 
 
-@lru_cache(maxsize=64)
+_KEPT = OrderedDict()
+
+
 def _painted(photograph: int, strokes: tuple[str, ...]) -> np.ndarray:
-    # Only the last stroke is new while the brush moves; the ones before it are kept.
-    if not strokes:
-        return photographs("brick", "test").images[photograph, 0].numpy()
-    return paint(_painted(photograph, strokes[:-1]), **json.loads(strokes[-1]))
+    # Only the last stroke is new while the brush moves: what was painted before it is kept.
+    begun = next((n for n in range(len(strokes), 0, -1) if (photograph, strokes[:n]) in _KEPT), 0)
+    image = _KEPT[photograph, strokes[:begun]] if begun else photographs("brick", "test").images[photograph, 0].numpy()
+    for n in range(begun, len(strokes)):
+        image = _KEPT[photograph, strokes[: n + 1]] = paint(image, **json.loads(strokes[n]))
+        if len(_KEPT) > 64:
+            _KEPT.popitem(last=False)
+    return image
 
 
 @lru_cache(maxsize=8)

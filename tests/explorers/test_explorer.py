@@ -130,3 +130,18 @@ def test_pointing_renders_once():
     assert len(explorer._kept) == 2, "the first picture, and one more"
     explorer.state.h = 7
     assert explorer.canvas.h == 7
+
+
+def test_a_picture_that_was_interrupted_is_drawn_the_next_time(monkeypatch):
+    explorer = Toy()
+
+    def interrupted(state):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Toy, "render", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            explorer.state.p = 3
+    assert explorer.state.p == 3 and explorer._view.caption == "p = 1"
+    explorer._repr_mimebundle_()
+    assert explorer._view.caption == "p = 3"

@@ -74,3 +74,11 @@ def test_a_place_or_channel_outside_the_map_says_so():
     with pytest.raises(NothingToShow, match="c was 40; level 2 has the channels 0 to 39"):
         FeatureMap.render(FeatureMap.State(c=40))
     assert PatchSet(levels=(4,), w=7).picture().caption.startswith("Nothing to show: w was 7")
+
+
+def test_a_place_outside_the_map_comes_back_with_the_next_level():
+    """It stuck on "Nothing to show"."""
+    explorer = FeatureMap(level=3)
+    explorer.state.w = 50
+    explorer.state.level = 1
+    assert explorer.state.w == 55 and "level 1 steps 4 pixels" in explorer._view.caption

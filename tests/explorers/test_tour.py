@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 import torch
+import traitlets
 from matplotlib.image import imread
 
 from patchcore_edu.explorers import PaintDefect
@@ -47,3 +48,50 @@ def test_a_stroke_changes_what_lies_under_it_alone():
     edge = np.where(np.arange(64) < 32, np.float32(0.1), np.float32(0.8)) * np.ones((64, 1), np.float32)
     dragged = paint(edge, [[24, 30], [44, 30]], 8, 0.9, True)
     assert 0.1 < dragged[30, 40] < 0.75, "dark is carried over the edge, and thins out"
+
+
+def test_a_stroke_that_leaves_the_photograph_ends_at_its_edge(peak):
+    """A path to 10⁹ took 22 GB."""
+    explorer = PaintDefect(strokes=[])
+    for far in (10**9, 1e308):
+        with peak() as mib:
+            explorer.state.strokes = [SCRATCH | {"path": [[100, 100], [far, -far]], "smear": True}]
+        assert explorer.state.strokes[0]["path"] == [[100, 100], [223, 0]] and mib[0] < 200
+
+
+def test_many_strokes_at_once():
+    """600 ended in a RecursionError."""
+    explorer = PaintDefect(strokes=[])
+    strokes = [SCRATCH | {"path": [[i % 200, i // 10]], "brush": 2} for i in range(700)]
+    explorer.state.strokes = strokes
+    assert explorer.picture().numbers["strokes"] == "700"
+    all_at_once = explorer.canvas.image
+    explorer.state.strokes = strokes[:-1]
+    explorer.state.strokes = strokes
+    assert explorer.canvas.image == all_at_once
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"path": []},
+        {"path": [[1, float("nan")]]},
+        {"path": [[1, 2, 3]]},
+        {"path": [["1", "2"]]},
+        {"path": 3},
+        {"path": [[1, 1]] * 100_001},
+        {"brush": 0},
+        {"brush": 10**9},
+        {"grey": float("nan")},
+        {"grey": 2},
+        {"smear": "yes"},
+        {"colour": "red"},
+    ],
+)
+def test_what_is_no_stroke_is_named_and_not_set(change):
+    explorer = PaintDefect()
+    before = explorer.canvas.image
+    for wrong in (SCRATCH | change, {"path": [[1, 1]]}, None):
+        with pytest.raises(traitlets.TraitError, match=r"^strokes\[1\]"):
+            explorer.state.strokes = [SCRATCH, wrong]
+        assert explorer.state.strokes == [SCRATCH] and explorer.canvas.image == before

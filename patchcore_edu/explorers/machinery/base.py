@@ -206,6 +206,7 @@ class Explorer:
         return static
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
+        self._show()  # what an interrupt kept from being drawn
         caption = self._view.caption
         data = self.widget._repr_mimebundle_() | {"text/plain": caption, "image/png": render_png(self.figure(), 100)}
         explorer = {"name": type(self).__name__, "settings": self.settings()}
@@ -238,10 +239,10 @@ class Explorer:
         key = json.dumps(self.state.trait_values(), default=str)
         if key == self._key:  # h and w arrive together, but tell of it one by one
             return
-        self._key = key
         if key not in self._kept:
             with no_garbage_collection():
                 self._kept[key] = self._shown()
+        self._key = key  # not before: a picture that Ctrl-C stopped is still to be drawn
         self._kept.move_to_end(key)
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)

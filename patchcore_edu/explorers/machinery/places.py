@@ -38,5 +38,6 @@ class Place(traitlets.HasTraits):
     def _stay(self, change: dict) -> None:
         if self.step != self._step:
             ratio, self._step = self._step / self.step, self.step
-            with self.hold_trait_notifications():
-                self.h, self.w = (int((at + 0.5) * ratio) for at in (self.h, self.w))
+            last = FINEST * backbone().strides[1] // self.step - 1
+            with self.hold_trait_notifications():  # a place that was off the map comes back to its edge
+                self.h, self.w = (min(int((at + 0.5) * ratio), last) for at in (self.h, self.w))
