@@ -17,6 +17,7 @@ class Conventions:
         border, pooling: see `aggregate` (eq. 2).
         merge, stride_on: see `patch_set` (eq. 3).
         dim: d, the length of a patch vector for pooling="flattened" or merge="pool".
+        merged_dim: the length after merge="pool", if it is another one than `dim`; see `patch_set`.
         projection: ψ, see `random_projection` (Algorithm 1); None guides the choice by the full vectors.
         projection_dim: d*; None takes the Johnson–Lindenstrauss bound for the number of rows.
         start: see `greedy_coreset` (Algorithm 1).
@@ -35,6 +36,7 @@ class Conventions:
     merge: str = "concatenate"
     stride_on: str = "merged"
     dim: int = 1024
+    merged_dim: int | None = None
     projection: str | None = "gaussian"
     projection_dim: int | None = 128
     start: str = "random"
@@ -50,6 +52,8 @@ class Conventions:
         one_of("merge", self.merge, MERGES)
         one_of("stride_on", self.stride_on, STRIDE_GRIDS)
         whole_number("dim", self.dim)
+        if self.merged_dim is not None:
+            whole_number("merged_dim", self.merged_dim)
         one_of("projection", self.projection, (None, *PROJECTIONS))
         if self.projection_dim is not None:
             whole_number("projection_dim", self.projection_dim)
@@ -74,7 +78,8 @@ CONVENTIONS = {
         squared=True,
         reweighting=False,
     ),
-    # anomalib 2.7.0.
+    # anomalib 2.7.0. Only with a bank of a single row does it differ: its w is then a softmax over the images of the
+    # batch (1 − 1/n for n equal ones), and ours is 1.
     "anomalib": Conventions(projection="sparse", projection_dim=None, upsampling="nearest", edge="mirror"),
 }
 

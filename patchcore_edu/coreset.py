@@ -137,7 +137,8 @@ def random_projection(
         seed: of the random matrix.
         kind: "gaussian" draws every weight from N(0, 1/d*); "linear" from an untrained linear layer, uniform in
             ±1/√d (the authors' code), which multiplies all distances by about √(d*/3d) and so leaves the choice
-            alone; "sparse" sets most weights to zero (anomalib, through scikit-learn).
+            alone, and which is left out where d is d* already; "sparse" sets most weights to zero (anomalib, through
+            scikit-learn).
 
     Returns:
         (N, d*), of the vectors' dtype.
@@ -163,6 +164,8 @@ def random_projection(
     if one_of("kind", kind, PROJECTIONS) == "gaussian":
         weights = torch.randn(d, dim, generator=generator) / dim**0.5
     elif kind == "linear":
+        if d == dim:
+            return vectors
         weights = (torch.rand(d, dim, generator=generator) * 2 - 1) / d**0.5
     else:
         # Achlioptas and Li: a share of 1/√d of the weights is ±1, scaled so that distances keep their mean.

@@ -21,6 +21,7 @@ def patch_set(
     merge: str = "concatenate",
     dim: int = 1024,
     stride_on: str = "merged",
+    merged_dim: int | None = None,
 ) -> torch.Tensor:
     """Eq. (3): P_{s,p}, the aggregated vectors at every s-th row and column.
 
@@ -37,9 +38,11 @@ def patch_set(
         merge: see `merge_levels`.
         stride_on: "merged" skips locations after the levels were merged; "level" skips them on every level's own
             map before, as the authors' code does.
+        merged_dim: length of the result for merge="pool"; None takes `dim`. The authors' code has two lengths too:
+            1024 for each level, and 1024 or, in its ensembles, 384 after the merge.
 
     Returns:
-        (n, h', w', d): with "merged", h' = ⌈h*/s⌉ and d = Σ c_j (or `dim`).
+        (n, h', w', d): with "merged", h' = ⌈h*/s⌉ and d = Σ c_j (or `merged_dim`).
 
     Raises:
         ValueError: for p or s below 1, p larger than a map, levels that do not fit together, an unknown option.
@@ -58,9 +61,10 @@ def patch_set(
     if not isinstance(phi, Mapping) or not phi:
         raise ValueError(f"phi was {phi!r}; it must map at least one level j to a tensor (n, c, h, w)")
     aggregated = [aggregate(phi[j], p, border, pooling, dim) for j in sorted(phi)]
+    length = dim if merged_dim is None else merged_dim
     if stride_on == "level":
-        return merge_levels([level[:, :, ::s, ::s] for level in aggregated], merge, dim).permute(0, 2, 3, 1)
-    return merge_levels(aggregated, merge, dim)[:, :, ::s, ::s].permute(0, 2, 3, 1)
+        return merge_levels([level[:, :, ::s, ::s] for level in aggregated], merge, length).permute(0, 2, 3, 1)
+    return merge_levels(aggregated, merge, length)[:, :, ::s, ::s].permute(0, 2, 3, 1)
 
 
 def merge_levels(maps: list[torch.Tensor], merge: str = "concatenate", dim: int = 1024) -> torch.Tensor:

@@ -20,7 +20,7 @@ from patchcore_edu.validation import one_of, real_number, real_tensor, whole_num
 BATCH = 16
 VERSION = 1
 OWN = ("p", "s", "coreset_ratio", "b", "seed")
-OF_PATCHES = ("backbone", "weights", "levels", "p", "s", "border", "pooling", "merge", "dim", "stride_on")
+OF_PATCHES = ("backbone", "weights", "levels", "p", "s", "border", "pooling", "merge", "dim", "merged_dim", "stride_on")
 """The settings that decide what the vectors of a bank are: with another one, distances to it mean nothing."""
 
 
@@ -228,7 +228,7 @@ class PatchCore:
     def patches_of(self, phi: Mapping[int, torch.Tensor]) -> torch.Tensor:
         """Eqs. (1) to (3): as `patches`, from feature maps {j: (n, c_j, h_j, w_j)}; levels not in use are left out."""
         c, used = self.conventions, {j: phi[j] for j in self.levels}
-        return patch_set(used, self.p, self.s, c.border, c.pooling, c.merge, c.dim, c.stride_on)
+        return patch_set(used, self.p, self.s, c.border, c.pooling, c.merge, c.dim, c.stride_on, c.merged_dim)
 
     def _coreset(self, vectors: torch.Tensor) -> torch.Tensor:
         c = self.conventions

@@ -213,6 +213,44 @@ def test_official_embedding_at_the_sizes_of_real_networks(channels, p):
     torch.testing.assert_close(ours_official(phi, p, 1, dim), official_embedding(phi, p, 1, dim), rtol=1e-9, atol=1e-12)
 
 
+def test_official_ensembles_have_a_length_of_their_own_after_the_merge():
+    """1024 numbers for each level, and 384 after the merge."""
+    phi = random_maps((5, 9), [(8, 6), (5, 5)], seed=0)
+    c = replace(CONVENTIONS["official"], dim=16, merged_dim=6)
+    ours = patch_set(phi, 3, 1, c.border, c.pooling, c.merge, c.dim, c.stride_on, c.merged_dim)
+    sixteen = official_embedding({2: phi[2]}, 3, 1, 16), official_embedding({3: phi[3]}, 3, 1, 16)
+    size = phi[2].shape[2:]
+    coarse = interpolate(sixteen[1].permute(0, 3, 1, 2), size, mode="bilinear", align_corners=False)
+    stacked = torch.cat([sixteen[0], coarse.permute(0, 2, 3, 1)], dim=3).numpy()
+    expected = torch.from_numpy(np.apply_along_axis(pool_1d, 3, stacked, 6))
+    torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_official_vectors_that_are_short_already_are_not_projected(backbone, photographs):
+    """The sets shared a third of their rows."""
+    conventions = replace(CONVENTIONS["official"], dim=128)
+    own = {"coreset_ratio": 0.1, "seed": 3}
+    with_psi, without = (
+        PatchCore(backbone, conventions=c, **own).fit(photographs[0])
+        for c in (conventions, replace(conventions, projection=None))
+    )
+    assert torch.equal(with_psi.bank.vectors, without.bank.vectors)
+
+
+@pytest.mark.parametrize("n", [2, 12])
+def test_anomalib_with_a_bank_of_one_row_divides_by_the_batch(anomalib, backbone, photographs, n):
+    """A softmax over the images of a batch, where one over neighbours was meant: 8 % less for twelve. Ours is s*."""
+    ours = PatchCore(backbone, conventions="anomalib").fit(photographs[0])
+    ours.bank = ours.bank.take([0])
+    theirs = their_model(backbone).eval()
+    theirs.memory_bank = ours.bank.vectors
+    images = photographs[1][:1].expand(n, -1, -1, -1).contiguous()
+    ours, theirs = ours.predict(images), theirs(images)
+    s_star = ours.patch_distance.amax((1, 2))
+    torch.testing.assert_close(ours.score, s_star)
+    torch.testing.assert_close(theirs.pred_score, s_star * (1 - 1 / n), rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("p", [1, 3, 5])
 def test_official_embedding_in_closed_form(p):
     """512 + 1024 channels: level 2 counts the centre twice, level 3 averages neighbouring channels in pairs."""

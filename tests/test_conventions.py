@@ -69,6 +69,7 @@ def test_a_record_is_frozen_and_replaced():
         ("merge", "add", "it must be one of 'concatenate', 'pool'"),
         ("stride_on", "image", "it must be one of 'merged', 'level'"),
         ("dim", 0, "it must be a whole number of at least 1"),
+        ("merged_dim", 0, "it must be a whole number of at least 1"),
         ("projection", "pca", "it must be one of None, 'gaussian', 'linear', 'sparse'"),
         ("projection_dim", 0, "it must be a whole number of at least 1"),
         ("start", "first", "it must be one of 'random', 'random, dropped', 'mean of ten'"),
