@@ -53,7 +53,7 @@ def reweighting_factor(patches: torch.Tensor, nearest: torch.Tensor, vectors: to
         are exponents. Where one is too large, the fraction is 0, as it should be: distances of 10⁴ do no harm.
 
     Raises:
-        ValueError: for b below 1, other ranks, or vectors of another dimension.
+        ValueError: for b below 1, other ranks, vectors of another dimension, or rows that `vectors` does not have.
 
     Example:
         A bank of four alike and one apart. Both test patches are 1 away from their nearest member.
@@ -67,6 +67,7 @@ def reweighting_factor(patches: torch.Tensor, nearest: torch.Tensor, vectors: to
     real_tensor("vectors", vectors, "(N, d)")
     if patches.shape[1] != vectors.shape[1]:
         raise ValueError(f"patches had {patches.shape[1]} dimensions; they must have the vectors' {vectors.shape[1]}")
+    _rows_of(vectors, "nearest", nearest, patches.shape[:1])
     b = min(whole_number("b", b), len(vectors))
     if b == 1:
         return torch.ones(len(patches), dtype=patches.dtype)
@@ -98,7 +99,7 @@ def image_score(
         s (n,), in the unit of the features.
 
     Raises:
-        ValueError: for b below 1, other ranks, or vectors of another dimension.
+        ValueError: for b below 1, other ranks, vectors of another dimension, or neighbours of another grid.
 
     Example:
         >>> vectors = torch.tensor([[0.0], [10.0]])
@@ -111,10 +112,26 @@ def image_score(
     if neighbours is None:
         neighbours = patch_neighbours(patches, vectors)
     distance, nearest = neighbours
+    if real_tensor("neighbours", distance, "(n, h', w')").shape != patches.shape[:3]:
+        raise ValueError(
+            f"neighbours had distances of shape {tuple(distance.shape)}; it must be {tuple(patches.shape[:3])}, "
+            "one for each patch"
+        )
+    _rows_of(vectors, "neighbours", nearest, distance.shape)
     s_star, patch = max_patch_score(distance)
     image = torch.arange(len(patches))
     m_test, m_star = patches.flatten(1, 2)[image, patch], nearest.flatten(1)[image, patch]
     return reweighting_factor(m_test, m_star, vectors, b) * s_star
+
+
+def _rows_of(vectors: torch.Tensor, name: str, rows: torch.Tensor, shape: torch.Size) -> None:
+    if not isinstance(rows, torch.Tensor) or rows.dtype != torch.int64 or rows.shape != shape:
+        was = f"{tuple(rows.shape)} and dtype {rows.dtype}" if isinstance(rows, torch.Tensor) else repr(rows)
+        raise ValueError(f"{name} had rows of shape {was}; it must be {tuple(shape)} and dtype torch.int64")
+    if rows.min() < 0 or rows.max() >= len(vectors):
+        raise ValueError(
+            f"{name} held rows from {rows.min()} to {rows.max()}; vectors has rows from 0 to {len(vectors) - 1}"
+        )
 
 
 def patch_neighbours(patches: torch.Tensor, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

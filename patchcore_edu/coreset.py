@@ -1,16 +1,24 @@
 """Eq. (5) and Algorithm 1: the coreset M_C, a small part of M that still covers it."""
 
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from math import dist, floor, inf, isfinite
+
 import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from patchcore_edu.nearest_neighbours import centre, nearest_neighbours, ranking_blocks
+from patchcore_edu.nearest_neighbours import centre, nearest_neighbours, ranking_blocks, single_or_double
+from patchcore_edu.threads import in_parts
 from patchcore_edu.validation import one_of, real_number, real_tensor, whole_number
 
 PROJECTIONS = ("gaussian", "linear", "sparse")
-STARTS = ("random", "random, dropped", "mean of ten")
+STARTS = ("random", "random, dropped", "mean of ten", "far from the mean")
 CANDIDATES = 1024
 BLOCK_MIB = 2  # the rows and distances of one block: they then stay in a processor's cache
+PART, PARTS = 4096, 16  # a thread takes so many rows at once, at least, and leaves so many parts for all, at most
+ROUNDING = 6  # machine epsilons by which a squared distance from a product may be wrong, as a part of the squares
+FEW = 32  # candidates too close to call that are worth a look of their own
 
 
 def greedy_coreset(
@@ -32,7 +40,8 @@ def greedy_coreset(
     are farthest now; every other row is at most as far as the B-th, the *bound*. Distances only shrink when rows
     are picked. So the farthest of the B candidates is the farthest of all for as long as it is above the bound,
     and the next picks need the mutual distances of the candidates only. All N rows are then brought up to date
-    by one matrix product.
+    by one matrix product. Where its rounding could decide between two rows, their distances are computed from the
+    differences, in double precision; where it could decide between many, those of all rows are.
 
     Args:
         vectors: (N, d), the bank M, or ψ(M).
@@ -43,14 +52,17 @@ def greedy_coreset(
             "random, dropped" measures the first distances from a random row that is not kept (anomalib's
             earlier releases; 2.7.0 keeps it);
             "mean of ten" begins with every row's mean distance to ten random rows, which stays in the running
-            minimum (the authors' code).
+            minimum (the authors' code); "far from the mean" begins with the row that is farthest from the mean of
+            all rows and keeps it: the row with the largest norm of distances (the authors' exact sampler).
 
     Returns:
-        (l,) int64, row numbers in the order chosen, each once. Equal distances go to the lowest row. Besides
-        `vectors`, some 20 MiB and 8 bytes a row are used.
+        (l,) int64, row numbers in the order chosen, each once: those of the algorithm in double precision, whatever
+        the scale and the offset of the vectors. Equal distances go to the lowest row. Besides `vectors`, some
+        20 MiB, 16 bytes a row and the chosen rows are used; where many rows are nearly equal, a copy in double.
 
     Raises:
-        ValueError: for a ratio outside (0, 1], a size outside 1 … N, both or neither, an unknown start.
+        ValueError: for a ratio outside (0, 1], a size outside 1 … N, both or neither, an unknown start,
+            a seed that is no whole number.
 
     Example:
         >>> line = torch.tensor([[0.0], [1.0], [2.0], [9.0], [10.0]])
@@ -62,14 +74,19 @@ def greedy_coreset(
     """
     real_tensor("vectors", vectors, "(N, d)")
     size = _coreset_size(len(vectors), ratio, size)
-    chosen, nearest = _start(vectors, one_of("start", start, STARTS), seed)
+    vectors, seed = single_or_double(vectors), whole_number("seed", seed, at_least=0)
+    chosen, anchors, first_distance = _start(vectors, one_of("start", start, STARTS), seed)
     with tqdm(total=size, initial=len(chosen), desc="coreset", unit="row", delay=1, leave=False) as bar:
-        while len(chosen) < size:
-            picks = _pick(vectors, nearest, size - len(chosen))
-            chosen += picks
-            if len(chosen) < size:
-                _cover(vectors, nearest, picks)
-            bar.update(len(picks))
+        for precision in _precisions(vectors.dtype):
+            race = precision(vectors, chosen, anchors, first_distance)
+            while len(chosen) < size and (picks := race.picks(size - len(chosen))):
+                chosen += picks
+                anchors += picks
+                if len(chosen) < size:
+                    race.cover(picks)
+                bar.update(len(picks))
+            if len(chosen) == size:
+                break
     return torch.tensor(chosen)
 
 
@@ -78,51 +95,185 @@ def _coreset_size(n: int, ratio: float | None, size: int | None) -> int:
         raise ValueError(f"ratio was {ratio!r} and size was {size!r}; give exactly one of them")
     if size is not None:
         return whole_number("size", size, at_most=n)
-    return max(1, int(real_number("ratio", ratio, 0, 1, open_below=True) * n))
+    rows = real_number("ratio", ratio, 0, 1, open_below=True) * n
+    return max(1, floor(rows + 1e-9 * rows))  # 0.29 · 100 is 28.999999999999996 in floating point
 
 
-def _start(vectors: torch.Tensor, start: str, seed: int) -> tuple[list[int], torch.Tensor]:
-    """The first picks, and for every row the squared distance that its minimum begins with."""
-    rows = torch.randperm(len(vectors), generator=torch.Generator().manual_seed(seed))
+def _start(vectors: torch.Tensor, start: str, seed: int) -> tuple[list[int], list[int], torch.Tensor | None]:
+    """The first picks, the rows that distances are measured from, and what every row's distance begins with."""
+    if start == "far from the mean":
+        mean = vectors.mean(0, dtype=torch.float64)
+        first = int(torch.cat([(part - mean).square().sum(1) for part in vectors.split(PART)]).argmax())
+        return [first], [first], None
+    rows = torch.randperm(len(vectors), generator=torch.Generator().manual_seed(seed)).tolist()
     if start == "mean of ten":
-        distance = torch.cdist(vectors, vectors[rows[:10]], compute_mode="donot_use_mm_for_euclid_dist")
-        return [], distance.mean(1).square()
-    first = [int(rows[0])]
-    nearest = torch.full((len(vectors),), torch.inf, dtype=vectors.dtype)
-    _cover(vectors, nearest, first)
-    if start == "random":
-        return first, nearest
-    nearest[first] = 0
-    return [], nearest
+        ten = vectors[rows[:10]].double()
+        parts = vectors.split(PART)
+        return [], [], torch.cat([_between(part.double(), ten).mean(1) for part in parts])
+    return rows[:1] if start == "random" else [], rows[:1], None
 
 
-def _pick(vectors: torch.Tensor, nearest: torch.Tensor, at_most: int) -> list[int]:
-    """As many picks of Algorithm 1 as are certain without reading all rows again; at least one."""
-    # The candidates stand in row order, so that ties go to the lowest row.
-    rows = nearest.topk(min(CANDIDATES, len(vectors))).indices.sort().values
-    far = nearest[rows].numpy()
-    bound = far.min() if len(rows) < len(vectors) else -np.inf
-    if far.max() == bound:  # more rows tie for the farthest than there are candidates
-        return [int((nearest == nearest.max()).nonzero()[0])]
-    candidates = vectors[rows]
-    [(_, q, ranking)] = ranking_blocks(candidates, candidates, centre(candidates), step=len(rows))
-    mutual = ranking.add_(q.square().sum(1, keepdim=True)).clamp_(min=0).numpy()
-    picks = []
-    while len(picks) < at_most and far[i := far.argmax()] > bound:
-        picks.append(i)
-        np.minimum(far, mutual[i], out=far)
-        far[i] = -np.inf
-    return rows[picks].tolist()
+def _between(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
 
 
-def _cover(vectors: torch.Tensor, nearest: torch.Tensor, picks: list[int]) -> None:
-    """Lower every row's squared distance to its nearest pick, in place; picked rows leave the race at −∞."""
-    step = max(1, BLOCK_MIB * 2**18 // (vectors.shape[1] + len(picks)))
-    members = vectors[picks]
-    for rows, q, ranking in ranking_blocks(vectors, members, centre(members), step):
-        squared = ranking.amin(1).add_(q.square().sum(1)).clamp_(min=0)
-        torch.minimum(nearest[rows], squared, out=nearest[rows])
-    nearest[picks] = -torch.inf
+def _precisions(dtype: torch.dtype) -> Iterator[Callable]:
+    """From the fastest way to measure distances to the most precise: the next begins where the last cannot decide."""
+    for each in dict.fromkeys((dtype, torch.float64)):
+        yield partial(_Race, dtype=each)
+    yield _CloseRace
+
+
+class _Race:
+    """How far every row still is from the rows chosen, squared, by matrix products of a dtype.
+
+    Attributes:
+        nearest: (N,), the squared distance to the nearest anchor; picked rows left the race at −∞.
+        error: as a part of `nearest` and of the row's own square, by how much `nearest` may be wrong.
+    """
+
+    def __init__(
+        self,
+        vectors: torch.Tensor,
+        chosen: list[int],
+        anchors: list[int],
+        first_distance: torch.Tensor | None,
+        dtype: torch.dtype = torch.float64,
+    ):
+        self.vectors, self.anchors, self.first_distance = vectors, anchors, first_distance
+        self.shift = centre(vectors).to(dtype)
+        self.square = torch.cat([(part - self.shift).square_().sum(1) for part in vectors.split(PART)])
+        self.error = ROUNDING * torch.finfo(dtype).eps
+        self.nearest = torch.full((len(vectors),), inf, dtype=dtype)
+        if first_distance is not None:
+            self.nearest = first_distance.square().to(dtype)
+        if anchors:
+            self._lower(anchors)
+        self.nearest[chosen] = -inf
+
+    def cover(self, picks: list[int]) -> None:
+        """Lower every row's distance to its nearest anchor; picked rows leave the race."""
+        self._lower(picks)
+        self.nearest[picks] = -inf
+
+    def _lower(self, anchors: list[int]) -> None:
+        members = self.vectors[anchors]
+        size = max(PART, -(-len(self.vectors) // PARTS))
+        parts = [slice(i, i + size) for i in range(0, len(self.vectors), size)]
+        in_parts(lambda rows: self._lower_part(rows, members), parts)
+
+    def _lower_part(self, rows: slice, members: torch.Tensor) -> None:
+        step = max(1, BLOCK_MIB * 2**18 // (members.shape[1] + len(members)))
+        nearest, square = self.nearest[rows], self.square[rows]
+        for block, _, ranking in ranking_blocks(self.vectors[rows], members, self.shift, step):
+            squared = ranking.amin(1).add_(square[block]).clamp_(min=0)
+            torch.minimum(nearest[block], squared, out=nearest[block])
+
+    def picks(self, at_most: int) -> list[int]:
+        """As many picks of Algorithm 1 as are certain without reading all rows again; none if rounding hides the next.
+
+        The candidates stand in row order, so that ties go to the lowest row.
+        """
+        errors = self._errors()
+        upper = self.nearest + errors
+        rows = upper.topk(min(CANDIDATES, len(upper))).indices.sort().values
+        slack = float(errors[rows].max())
+        if not isfinite(slack):
+            return []
+        bound = float(upper[rows].min()) if len(rows) < len(upper) else -inf
+        far = self.nearest[rows].numpy()
+        mutual, picks = self._squared(rows, rows).numpy(), []
+        while len(picks) < at_most:
+            i = far.argmax()
+            best, far[i] = far[i], -inf
+            if best - slack <= bound or far[far.argmax()] >= best - 2 * slack:
+                far[i] = best
+                i = self._close_call(far, slack, bound, rows, mutual, picks)
+                if i is None:
+                    break
+                far[i] = -inf
+            picks.append(i)
+            np.minimum(far, mutual[i], out=far)
+        return rows[picks].tolist()
+
+    def _close_call(
+        self, far: np.ndarray, slack: float, bound: float, rows: torch.Tensor, mutual: np.ndarray, picks: list[int]
+    ) -> int | None:
+        """Which of the candidates that may be the farthest is it, by differences; None if it cannot be told here."""
+        close = np.flatnonzero(far >= far.max() - 2 * slack)
+        if len(close) > FEW:
+            return None
+        anchors = torch.tensor(self.anchors, dtype=torch.int64)
+        to_all = np.concatenate([self._squared(anchors, rows[close]).numpy(), mutual[np.ix_(picks, close)]])
+        near = to_all <= to_all.min(0, initial=inf) + 2 * slack
+        anchors = torch.cat([anchors, rows[picks]])
+        exact = [self._exact(int(row), anchors[nearest]) for row, nearest in zip(rows[close], near.T, strict=True)]
+        farthest = max(exact)
+        return close[exact.index(farthest)] if farthest**2 > bound else None
+
+    def _exact(self, row: int, anchors: torch.Tensor) -> float:
+        m = self.vectors[row].tolist()
+        begin = inf if self.first_distance is None else float(self.first_distance[row])
+        return min([begin, *(dist(m, n) for n in self.vectors[anchors].tolist())])
+
+    def _errors(self) -> torch.Tensor:
+        underflow = self.vectors.shape[1] * torch.finfo(self.nearest.dtype).tiny
+        return (self.nearest.clamp(min=0) + self.square).mul_(self.error).add_(underflow)
+
+    def _squared(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        """(len(a), len(b)) between the rows of these numbers."""
+        if len(a) == 0:
+            return self.nearest.new_empty(0, len(b))
+        [(_, _, ranking)] = ranking_blocks(self.vectors[a], self.vectors[b], self.shift, step=len(a))
+        return ranking.add_(self.square[a, None]).clamp_(min=0)
+
+
+class _CloseRace(_Race):
+    """The same by differences, in double precision and in a unit near the vectors: slow, for what the rest leaves."""
+
+    def __init__(
+        self, vectors: torch.Tensor, chosen: list[int], anchors: list[int], first_distance: torch.Tensor | None
+    ):
+        unit = 2.0 ** vectors.double().abs().amax().log2().floor().clamp(-1000, 1000)  # a power of two rounds nothing
+        first_distance = None if first_distance is None else first_distance / unit
+        super().__init__(vectors.double() / unit, chosen, anchors, first_distance)
+
+    def _lower(self, anchors: list[int]) -> None:
+        distance, _ = nearest_neighbours(self.vectors, self.vectors[anchors])
+        if distance.any():
+            super()._lower(anchors)
+        else:  # only copies of the anchors are left
+            self.nearest.clamp_(max=0)
+
+    def _lower_part(self, rows: slice, members: torch.Tensor) -> None:
+        for block in members.split(CANDIDATES):
+            squared = _between(self.vectors[rows], block).square_().amin(1)
+            torch.minimum(self.nearest[rows], squared, out=self.nearest[rows])
+
+    def picks(self, at_most: int) -> list[int]:
+        farthest = float(self.nearest.max())
+        least = farthest - 2 * farthest * self.error
+        rows = (self.nearest >= least).nonzero()[:CANDIDATES, 0]
+        if len(rows) < CANDIDATES:
+            return super().picks(at_most)
+        # More rows are as far than there are candidates: in their order, each that none before it has come near to.
+        mutual, picks = self._squared(rows, rows).numpy(), []
+        for i in range(len(rows)):
+            if len(picks) < at_most and (mutual[picks, i] >= least).all():
+                picks.append(i)
+        return rows[picks].tolist()
+
+    def _close_call(self, far: np.ndarray, slack: float, bound: float, *rest) -> int | None:
+        i = far.argmax()
+        if (far[far >= far[i] - 2 * slack] == far[i]).all():
+            return i if far[i] > bound else None
+        return super()._close_call(far, slack, bound, *rest)
+
+    def _errors(self) -> torch.Tensor:
+        return self.nearest.clamp(min=0).mul_(self.error)
+
+    def _squared(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return _between(self.vectors[a], self.vectors[b]).square_()
 
 
 def random_projection(
@@ -144,7 +295,7 @@ def random_projection(
         (N, d*), of the vectors' dtype.
 
     Raises:
-        ValueError: for another rank, dim below 1, an unknown kind.
+        ValueError: for another rank, dim below 1, an unknown kind, a seed that is no whole number.
 
     Example:
         >>> random_projection(torch.eye(3, 512), dim=128).shape
@@ -160,7 +311,7 @@ def random_projection(
         dim = max(1, int(johnson_lindenstrauss_min_dim(len(vectors), eps=0.9)))  # for a single row the bound is 0
     whole_number("dim", dim)
     d = vectors.shape[1]
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(whole_number("seed", seed, at_least=0))
     if one_of("kind", kind, PROJECTIONS) == "gaussian":
         weights = torch.randn(d, dim, generator=generator) / dim**0.5
     elif kind == "linear":
@@ -175,7 +326,7 @@ def random_projection(
     return vectors @ weights.to(vectors.dtype)
 
 
-def covering_radius(vectors: torch.Tensor, chosen: torch.Tensor) -> float:
+def covering_radius(vectors: torch.Tensor, chosen: torch.Tensor | Sequence[int]) -> float:
     """Eq. (5): max_{m ∈ M} min_{n ∈ M_C} ‖m − n‖₂, how far the worst covered row is from the coreset.
 
     Args:
@@ -195,7 +346,9 @@ def covering_radius(vectors: torch.Tensor, chosen: torch.Tensor) -> float:
     Source: §3.2, eq. (5).
     """
     real_tensor("vectors", vectors, "(N, d)")
-    if len(chosen) == 0 or chosen.min() < 0 or chosen.max() >= len(vectors):
+    rows = chosen.tolist() if isinstance(chosen, torch.Tensor | np.ndarray) else chosen
+    good = isinstance(rows, Sequence) and all(type(row) is int and 0 <= row < len(vectors) for row in rows)
+    if not good or len(rows) == 0:
         raise ValueError(f"chosen was {chosen!r}; it must name at least one row from 0 to {len(vectors) - 1}")
-    distance, _ = nearest_neighbours(vectors, vectors[chosen])
+    distance, _ = nearest_neighbours(vectors, vectors[rows])
     return float(distance.max())

@@ -1,14 +1,18 @@
 """‖m − n‖₂: the nearest members of a set of vectors, searched exactly, in blocks of bounded memory."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import torch
 
+from patchcore_edu.threads import in_parts
 from patchcore_edu.validation import real_tensor, whole_number
 
+# By how many times the norm of a query may exceed a distance that a matrix product still tells from its neighbours:
+# the error of the product is the machine epsilon times the norm squared.
+TRUSTED = {torch.float32: 64, torch.float64: 2**16}
 TILE, STEP = 2048, 1024  # vectors and queries of one block: its distances, 8 MiB, then stay in a processor's cache
+PARTS = 8  # of the queries, for the threads to share: small enough that none waits long for the last one
 
 
 def nearest_neighbours(queries: torch.Tensor, vectors: torch.Tensor, k: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
@@ -16,7 +20,9 @@ def nearest_neighbours(queries: torch.Tensor, vectors: torch.Tensor, k: int = 1)
 
     ‖q − v‖² = ‖q‖² − 2 q·v + ‖v‖² turns the search into a matrix product, which finds the candidates. Their
     distances are then computed from the differences, so that a member of the bank is at distance 0 from itself.
-    Where they turn out so small that rounding decided between candidates, the search is repeated in double precision.
+    Where they turn out so small beside the vectors that rounding decided between candidates, the search is repeated
+    in double precision, and where that is not enough either, by the differences alone. So the distances are right to
+    a few millionths of themselves in single precision, whatever the scale and the offset.
 
     Args:
         queries: (q, d).
@@ -24,11 +30,12 @@ def nearest_neighbours(queries: torch.Tensor, vectors: torch.Tensor, k: int = 1)
         k: how many neighbours; from 1 to N.
 
     Returns:
-        distance (q, k), in the unit of the features, and index (q, k), row numbers of `vectors`. Besides the
-        result, some 100 · d KiB and 16 MiB a thread are used, however large q and N are.
+        distance (q, k), in the unit of the features, and index (q, k), row numbers of `vectors`. Distances of
+        half-precision vectors are float32. Besides the result, some 100 · d KiB and 16 MiB a thread are used,
+        however large q and N are.
 
     Raises:
-        ValueError: for another rank, different d or dtype, NaN, or k outside 1 … N.
+        ValueError: for another rank, different d or dtype, NaN, k outside 1 … N, or distances beyond the dtype.
 
     Example:
         >>> vectors = torch.tensor([[0.0, 0.0], [3.0, 4.0], [6.0, 8.0]])
@@ -45,12 +52,29 @@ def nearest_neighbours(queries: torch.Tensor, vectors: torch.Tensor, k: int = 1)
     if queries.dtype != vectors.dtype:
         raise ValueError(f"queries had dtype {queries.dtype}; they must have the vectors' {vectors.dtype}")
     whole_number("k", k, at_most=len(vectors))
-    shift = centre(vectors)  # one for all tiles: only then do their rankings compare
+    queries, vectors = single_or_double(queries), single_or_double(vectors)
+    dtype, shift = queries.dtype, centre(vectors)  # one for all tiles: only then do their rankings compare
     distance, index = _exact(queries, vectors, _search(queries, vectors, shift, k))
-    for rows in _in_doubt(queries, shift, distance[:, -1]).split(STEP):
-        again = _search(queries[rows].double(), vectors, shift.double(), k)
-        distance[rows], index[rows] = _exact(queries[rows], vectors, again)
+    for rows in _in_doubt(queries, vectors, shift, distance, index).split(STEP):
+        again = queries[rows].double()
+        precise = torch.full((len(rows), k), torch.nan, dtype=torch.float64), index[rows]
+        if dtype != torch.float64:
+            precise = _exact(again, vectors, _search(again, vectors, shift.double(), k))
+        for few in _in_doubt(again, vectors, shift.double(), *precise).split(max(1, 2 * TILE * STEP // len(vectors))):
+            precise[0][few], precise[1][few] = _by_differences(again[few], vectors, k)
+        distance[rows], index[rows] = precise[0].to(dtype), precise[1]
+    if not torch.isfinite(distance.amax()):
+        raise ValueError(f"queries and vectors are farther apart than {dtype} can say; divide both by one number")
     return distance, index
+
+
+def single_or_double(vectors: torch.Tensor) -> torch.Tensor:
+    """The vectors without their gradients, half precision as float32: its squares end at 65,504.
+
+    >>> single_or_double(torch.ones(1, 2, dtype=torch.float16)).dtype
+    torch.float32
+    """
+    return vectors.detach() if vectors.dtype in TRUSTED else vectors.detach().float()
 
 
 def _search(queries: torch.Tensor, vectors: torch.Tensor, shift: torch.Tensor, k: int) -> torch.Tensor:
@@ -58,12 +82,10 @@ def _search(queries: torch.Tensor, vectors: torch.Tensor, shift: torch.Tensor, k
 
     Each thread takes its own part of the queries: if all work on one product, they wait for one another every block.
     """
-    threads = torch.get_num_threads()
-    if threads == 1 or len(queries) <= STEP:  # to start threads takes as long as to search a block
-        return _search_part(queries, vectors, shift, k)
-    parts = queries.chunk(threads)
-    with ThreadPoolExecutor(len(parts), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        return torch.cat(list(pool.map(partial(_search_part, vectors=vectors, shift=shift, k=k), parts)))
+    part = partial(_search_part, vectors=vectors, shift=shift, k=k)
+    if len(queries) <= STEP:  # to start threads takes as long as to search a block
+        return part(queries)
+    return torch.cat(in_parts(part, queries.split(STEP * -(-len(queries) // (PARTS * STEP)))))
 
 
 def _search_part(queries: torch.Tensor, vectors: torch.Tensor, shift: torch.Tensor, k: int) -> torch.Tensor:
@@ -76,12 +98,33 @@ def _search_part(queries: torch.Tensor, vectors: torch.Tensor, shift: torch.Tens
     return index
 
 
-def _in_doubt(queries: torch.Tensor, shift: torch.Tensor, farthest: torch.Tensor) -> torch.Tensor:
-    """The queries whose neighbours are so near that rounding may hide a nearer one; in photographs there are few."""
-    if queries.dtype == torch.float64:
-        return torch.tensor([], dtype=torch.int64)
-    scale = torch.cat([(block - shift).square_().sum(1).sqrt_() for block in queries.split(TILE)])
-    return ((farthest > 0) & (farthest < scale / 64)).nonzero()[:, 0]
+def _in_doubt(
+    queries: torch.Tensor, vectors: torch.Tensor, shift: torch.Tensor, distance: torch.Tensor, index: torch.Tensor
+) -> torch.Tensor:
+    """The queries whose neighbours are so near that rounding may hide a nearer one; in photographs there are few.
+
+    Vectors whose squares overflow or vanish leave every query in doubt.
+    """
+    dtype, farthest = queries.dtype, distance[:, -1]
+    norm = torch.cat([(block - shift).square_().sum(1).sqrt_() for block in queries.split(TILE)])
+    smallest, largest = torch.finfo(dtype).tiny ** 0.25, torch.finfo(dtype).max ** 0.25
+    sure = (farthest * TRUSTED[dtype] >= norm) & (farthest >= smallest) & (norm <= largest) & (farthest <= largest)
+    if max(map(abs, torch.stack(vectors.aminmax()).tolist())) > largest:
+        sure.zero_()
+    rows = (~sure).nonzero()[:, 0]
+    # A member of the bank has found itself, if the farthest of its k neighbours equals it in every number.
+    unlike = [~(vectors[index[part, -1]] == queries[part]).all(1) for part in rows.split(TILE)]
+    return rows[torch.cat(unlike)] if unlike else rows
+
+
+def _by_differences(queries: torch.Tensor, vectors: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    vectors = vectors.double()
+    # Divided by a power of two, which rounds nothing: squares of 10²⁰⁰ would overflow, and those of 10⁻²⁰⁰ vanish.
+    unit = 2.0 ** torch.cat([queries, vectors]).abs().amax().log2().floor().clamp(-1000, 1000)
+    queries, vectors = queries / unit, vectors / unit
+    distance = torch.cdist(queries, vectors, compute_mode="donot_use_mm_for_euclid_dist")
+    distance, index = distance.sort(dim=1, stable=True)
+    return distance[:, :k] * unit, index[:, :k]
 
 
 @torch.no_grad()
@@ -100,8 +143,8 @@ def ranking_blocks(
     """
     v = vectors - shift
     right = torch.cat([-2 * v, v.square().sum(1, keepdim=True)], dim=1).T
-    left = torch.ones(step, right.shape[0], dtype=queries.dtype)
-    ranking = torch.empty(step, right.shape[1], dtype=queries.dtype)
+    left = torch.ones(step, right.shape[0], dtype=right.dtype)
+    ranking = torch.empty(step, right.shape[1], dtype=right.dtype)
     for start in range(0, len(queries), step):
         rows = slice(start, min(start + step, len(queries)))
         n = rows.stop - start

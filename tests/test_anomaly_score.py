@@ -156,6 +156,25 @@ rows = torch.tensor([0, 1])
             lambda: reweighting_factor(bank[:2, :1], rows, bank),
             "patches had 1 dimensions; they must have the vectors' 3",
         ),
+        (
+            lambda: reweighting_factor(bank[:2], rows - 1, bank),
+            "nearest held rows from -1 to 0; vectors has rows from 0 to 3",
+        ),
+        (lambda: reweighting_factor(bank[:2], rows + 3, bank), "nearest held rows from 3 to 4; vectors has rows from"),
+        (
+            lambda: reweighting_factor(bank, rows[:1], bank),
+            "nearest had rows of shape (1,) and dtype torch.int64; it must be (4,) and dtype torch.int64",
+        ),
+        (lambda: reweighting_factor(bank[:2], rows.float(), bank), "nearest had rows of shape (2,) and dtype torch.fl"),
+        (lambda: reweighting_factor(bank[:2], [0, 1], bank), "nearest had rows of shape [0, 1]; it must be (2,)"),
+        (
+            lambda: image_score(torch.ones(1, 2, 3, 3), bank, 9, (torch.ones(1, 3, 2), torch.zeros(1, 3, 2).long())),
+            "neighbours had distances of shape (1, 3, 2); it must be (1, 2, 3), one for each patch",
+        ),
+        (
+            lambda: image_score(torch.ones(1, 2, 3, 3), bank, 9, (torch.ones(1, 2, 3), torch.zeros(1, 3, 2).long())),
+            "neighbours had rows of shape (1, 3, 2) and dtype torch.int64; it must be (1, 2, 3)",
+        ),
         (lambda: reweighting_factor(bank[:2], rows, bank, b=-1), "b was -1; it must be a whole number of at least 1"),
         (lambda: reweighting_factor(bank[0], rows, bank), "patches was a tensor of shape (3,) and dtype float32; it"),
     ],

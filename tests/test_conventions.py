@@ -72,7 +72,7 @@ def test_a_record_is_frozen_and_replaced():
         ("merged_dim", 0, "it must be a whole number of at least 1"),
         ("projection", "pca", "it must be one of None, 'gaussian', 'linear', 'sparse'"),
         ("projection_dim", 0, "it must be a whole number of at least 1"),
-        ("start", "first", "it must be one of 'random', 'random, dropped', 'mean of ten'"),
+        ("start", "first", "it must be one of 'random', 'random, dropped', 'mean of ten', 'far from the mean'"),
         ("squared", "yes", "it must be one of False, True"),
         ("reweighting", None, "it must be one of False, True"),
         ("upsampling", "cubic", "it must be one of 'bilinear', 'nearest'"),

@@ -89,11 +89,100 @@ def test_ratio_is_rounded_down_to_at_least_one_row(ratio, size):
     assert torch.equal(greedy_coreset(M, ratio), greedy_coreset(M, size=size))
 
 
+def test_29_percent_of_a_hundred_rows_are_29():
+    """0.29 · 100 is 28.999999999999996 in floating point."""
+    M = random_vectors(100, 2)
+    assert [len(greedy_coreset(M, percent / 100)) for percent in range(1, 101)] == list(range(1, 101))
+
+
 def test_a_smaller_coreset_is_the_beginning_of_a_larger_one():
     M = random_vectors(2000, 8, dtype=torch.float64)
     large = greedy_coreset(M, size=1200, seed=3)
     for size in (1, 2, 700):
         assert torch.equal(greedy_coreset(M, size=size, seed=3), large[:size])
+
+
+# --- as the literal algorithm in double precision ---------------------------------------------------------------
+
+
+def literal(M, size, start):
+    """Algorithm 1 by differences in double precision; `M` is divided by a power of two, which rounds nothing."""
+    M = M.double() / 2.0 ** M.double().abs().amax().log2().floor().clamp(-1000, 1000)
+    nearest, chosen = torch.full((len(M),), torch.inf, dtype=torch.float64), [start]
+    while len(chosen) < size:
+        squared = (M - M[chosen[-1]]).square().sum(1)
+        nearest = torch.minimum(nearest, squared)
+        nearest[chosen] = -1
+        chosen.append(int((nearest == nearest.max()).nonzero()[0]))
+    return chosen
+
+
+def near_copies():
+    base = random_vectors(40, 152) * 10
+    return torch.cat([base.repeat(30, 1), base[:20] + 1e-3 * random_vectors(20, 152, seed=1) / 152**0.5])
+
+
+HARD = {
+    "near copies": (near_copies, 60),
+    "a cluster at 10⁴": (lambda: torch.cat([random_vectors(1500, 16), random_vectors(500, 16, seed=1) + 1e4]), 100),
+    "all at 10⁸": (lambda: random_vectors(1500, 16, dtype=torch.float64) + 1e8, 150),
+    "all at 10⁸, single": (lambda: random_vectors(1500, 16) + 1e8, 150),
+    "clusters at 0 and 10⁸": (
+        lambda: torch.cat([random_vectors(300, 8).double(), random_vectors(300, 8, seed=1).double() + 1e8]),
+        200,
+    ),
+    "10¹⁹": (lambda: random_vectors(2000, 16) * 1e19, 200),
+    "10⁻²³": (lambda: random_vectors(2000, 16) * 1e-23, 200),
+    "10²⁰⁰": (lambda: random_vectors(400, 4, dtype=torch.float64) * 1e200, 100),
+    "10⁻²⁰ and 10²⁰": (lambda: torch.cat([random_vectors(300, 8) * 1e-20, random_vectors(300, 8, seed=1) * 1e20]), 400),
+    "more ties than candidates": (lambda: (random_vectors(2500, 3) * 2).round(), 300),
+    "zeros and ones": (lambda: (random_vectors(2500, 6) > 0).float(), 200),
+    "half precision": (lambda: (random_vectors(1500, 16) * 100).half(), 200),
+    "many picks": (lambda: random_vectors(1500, 16), 1400),
+}
+
+
+@pytest.mark.parametrize("vectors, size", HARD.values(), ids=HARD)
+def test_the_picks_are_those_of_double_precision(vectors, size):
+    M = vectors()
+    chosen = greedy_coreset(M, size=size).tolist()
+    assert chosen == literal(M, size, chosen[0])
+
+
+@given(
+    st.integers(-20, 20),
+    st.sampled_from([0.0, 1.0, 1e3, 1e8]),
+    st.sampled_from([torch.float32, torch.float64]),
+    seeds,
+    few,
+)
+def test_any_scale_offset_and_dtype(exponent, offset, dtype, seed, candidates):
+    near, far = random_vectors(12, 3, seed, torch.float64), random_vectors(12, 3, seed + 1, torch.float64) + offset
+    M = (torch.cat([near, far, (near * 2).round(), near[:5]]) * 2.0 ** round(3.32 * exponent)).to(dtype)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(coreset, "CANDIDATES", candidates)
+        chosen = greedy_coreset(M, size=len(M), seed=seed).tolist()
+    assert chosen == literal(M, len(M), chosen[0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@given(banks, seeds, few)
+def test_exact_ties_go_to_the_lowest_row(dtype, bank, seed, candidates):
+    M = torch.from_numpy(bank).to(dtype) / 8
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(coreset, "CANDIDATES", candidates)
+        chosen = greedy_coreset(M, size=len(M), seed=seed).tolist()
+    assert chosen == literal(M, len(M), chosen[0])
+
+
+def test_threads_give_the_same_picks():
+    M, threads = random_vectors(9000, 16), torch.get_num_threads()
+    alone = greedy_coreset(M, size=300)
+    torch.set_num_threads(3)
+    try:
+        assert torch.equal(greedy_coreset(M, size=300), alone)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_memory_does_not_grow_with_the_number_of_distances(peak):
@@ -127,13 +216,30 @@ def test_starts_equal_their_description(monkeypatch, start, candidates, n):
     for seed in range(3):
         rows = torch.randperm(n, generator=torch.Generator().manual_seed(seed)).tolist()
         from_first = [dist(m, M[rows[0]]) for m in M.tolist()]
+        middle = torch.tensor(M.tolist(), dtype=torch.float64).mean(0).tolist()
+        outer = max(range(n), key=lambda i: dist(M[i], middle))
         to_ten = [sum(dist(m, M[i]) for i in rows[:10]) / min(n, 10) for m in M.tolist()]
         expected = {
             "random": greedy_by_loops(M.tolist(), n, from_first, rows[:1]),
             "random, dropped": greedy_by_loops(M.tolist(), n, from_first, []),
             "mean of ten": greedy_by_loops(M.tolist(), n, to_ten, []),
+            "far from the mean": greedy_by_loops(M.tolist(), n, [dist(m, M[outer]) for m in M.tolist()], [outer]),
         }[start]
         assert greedy_coreset(M, size=n, seed=seed, start=start).tolist() == expected
+
+
+def test_the_row_far_from_the_mean_has_the_largest_norm_of_distances():
+    M = random_vectors(60, 5, dtype=torch.float64)
+    norms = torch.cdist(M, M).norm(dim=1)
+    assert greedy_coreset(M, size=1, start="far from the mean").item() == norms.argmax()
+
+
+@pytest.mark.parametrize("start", coreset.STARTS)
+def test_gradients_do_not_matter(start):
+    M = random_vectors(30, 3)
+    assert torch.equal(
+        greedy_coreset(M.clone().requires_grad_(), 0.5, start=start), greedy_coreset(M, 0.5, start=start)
+    )
 
 
 def test_the_start_is_random_and_seeded():
@@ -158,6 +264,11 @@ def test_covering_radius_equals_the_definition(bank, seed, data):
     chosen = greedy_coreset(M, size=data.draw(st.integers(1, len(M))), seed=seed)
     expected = definitions.covering_radius(M.tolist(), M[chosen].tolist())
     assert covering_radius(M, chosen) == pytest.approx(expected, rel=1e-6)
+
+
+def test_covering_radius_takes_a_list_too():
+    M = random_vectors(9, 2)
+    assert covering_radius(M, [0, 1]) == covering_radius(M, torch.tensor([0, 1]))
 
 
 def test_covering_radius_shrinks_to_0():
@@ -227,6 +338,9 @@ four = torch.ones(4, 3)
         ({"ratio": float("nan")}, "ratio was nan; it must be a number in (0, 1]"),
         ({"size": 0}, "size was 0; it must be a whole number from 1 to 4"),
         ({"size": 5}, "size was 5; it must be a whole number from 1 to 4"),
+        ({"size": 2, "seed": "one"}, "seed was 'one'; it must be a whole number of at least 0"),
+        ({"size": 2, "seed": -1}, "seed was -1; it must be a whole number of at least 0"),
+        ({"size": 2, "seed": 0.5}, "seed was 0.5; it must be a whole number of at least 0"),
         ({"size": 2.0}, "size was 2.0; it must be a whole number from 1 to 4"),
         ({}, "ratio was None and size was None; give exactly one of them"),
         ({"ratio": 0.5, "size": 2}, "ratio was 0.5 and size was 2; give exactly one of them"),
@@ -261,6 +375,10 @@ def test_bad_input_of_the_coreset(arguments, message):
             lambda: covering_radius(four, torch.tensor([4])),
             "chosen was tensor([4]); it must name at least one row",
         ),
+        (lambda: covering_radius(four, [0.5]), "chosen was [0.5]; it must name at least one row from 0 to 3"),
+        (lambda: covering_radius(four, "0"), "chosen was '0'; it must name at least one row from 0 to 3"),
+        (lambda: covering_radius(four, torch.tensor([[0]])), "chosen was tensor([[0]]); it must name at least one row"),
+        (lambda: random_projection(four, seed=None), "seed was None; it must be a whole number of at least 0"),
         (lambda: covering_radius(four, torch.tensor([-1])), "chosen was tensor([-1]); it must name at least one row"),
     ],
 )

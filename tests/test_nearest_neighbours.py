@@ -128,10 +128,79 @@ def test_threads_share_the_queries(k):
     torch.set_num_threads(3)
     try:
         together = nearest_neighbours(queries, vectors, k)
-        assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(threads)
     assert all(map(torch.equal, alone, together))
+
+
+# --- scales, offsets, dtypes ------------------------------------------------------------------------------------
+
+
+def assert_nearest_at_any_scale(queries, vectors, k, rtol=1e-4):
+    unit = torch.cat([queries, vectors]).double().abs().amax()
+    distance, index = nearest_neighbours(queries, vectors, k)
+    everything = by_brute_force(queries.double() / unit, vectors.double() / unit)
+    expected = everything.sort(dim=1).values[:, :k]
+    torch.testing.assert_close(distance.double() / unit, expected, rtol=rtol, atol=0)
+    torch.testing.assert_close(everything.gather(1, index), expected, rtol=rtol, atol=0)
+
+
+@given(
+    st.integers(-20, 20),
+    st.sampled_from([0.0, 1.0, 1e3, 1e8]),
+    st.sampled_from([torch.float32, torch.float64]),
+    st.sampled_from([1, 3, 9]),
+    st.integers(0, 99),
+)
+def test_every_scale_and_offset(exponent, offset, dtype, k, seed):
+    """Two clusters, one of them far off; a third of the vectors occurs twice."""
+    near = random_vectors(60, 5, seed).double()
+    vectors = torch.cat([near, near + offset, near[:40]]) * 10.0**exponent
+    queries = torch.cat([vectors[::9], vectors[:50] + random_vectors(50, 5, seed + 1) * 0.1 * 10.0**exponent])
+    assert_nearest_at_any_scale(queries.to(dtype), vectors.to(dtype), k)
+
+
+@pytest.mark.parametrize("k", [1, 9])
+def test_double_precision_between_clusters_at_0_and_a_hundred_million(k):
+    vectors = torch.cat([random_vectors(500, 8).double(), random_vectors(500, 8, seed=1).double() + 1e8])
+    assert_nearest(vectors[::30] + 0.1, vectors, k)
+
+
+@pytest.mark.parametrize("scale", [1e19, 1e-23, 1e-38, 1e37])
+def test_squares_that_overflow_or_vanish(scale):
+    assert_nearest_at_any_scale(random_vectors(200, 6) * scale, random_vectors(900, 6, seed=1) * scale, 3)
+
+
+@pytest.mark.parametrize("scale", [1e200, 1e-200, 1e300])
+def test_squares_that_overflow_or_vanish_in_double_precision(scale):
+    assert_nearest_at_any_scale(
+        random_vectors(20, 6).double() * scale, random_vectors(90, 6, seed=1).double() * scale, 3
+    )
+
+
+def test_the_small_and_the_huge_in_one_bank():
+    vectors = torch.cat([random_vectors(50, 4) * 1e-20, random_vectors(50, 4, seed=1) * 1e20])
+    distance, _ = nearest_neighbours(vectors[:9] + vectors[9:18], vectors)
+    torch.testing.assert_close(
+        distance, by_brute_force(vectors[:9] + vectors[9:18], vectors[:50]).amin(1)[:, None].float()
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_searched_in_single(dtype):
+    queries, vectors = (random_vectors(50, 152, seed).mul(40).to(dtype) for seed in (0, 1))
+    assert nearest_neighbours(queries, vectors)[0].dtype == torch.float32
+    assert_nearest(queries.float(), vectors.float(), 3)
+    assert all(
+        map(torch.equal, nearest_neighbours(queries, vectors), nearest_neighbours(queries.float(), vectors.float()))
+    )
+
+
+def test_distances_beyond_the_dtype_are_refused():
+    far = torch.full((1, 2), 3e38)
+    with pytest.raises(ValueError, match="queries and vectors are farther apart than"):
+        nearest_neighbours(far, -far)
+    assert nearest_neighbours(far, torch.cat([-far, far]))[1].item() == 1
 
 
 def test_memory_does_not_grow_with_the_number_of_distances(peak):

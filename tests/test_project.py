@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 
 # A module may import from the layers above its own, and from its own layer what stands before it.
 LAYERS = {
-    "foundations": "colours definitions validation files",
+    "foundations": "colours definitions threads validation files",
     "equations": "backbone feature_map neighbourhood aggregation patch_set memory_bank nearest_neighbours coreset "
     "anomaly_score anomaly_map metrics conventions patchcore __init__",
     "material": "datasets figures notebook",

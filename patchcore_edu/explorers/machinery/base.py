@@ -14,13 +14,13 @@ from weakref import WeakKeyDictionary
 import anywidget
 import ipywidgets
 import numpy as np
-import torch
 import traitlets
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from patchcore_edu.explorers.machinery.canvas import Canvas, draw
 from patchcore_edu.explorers.machinery.kept_text import render_png
+from patchcore_edu.threads import one_thread
 
 HERE = Path(__file__).parent
 DPI = 90
@@ -265,17 +265,6 @@ class Explorer:
         with self.state.hold_trait_notifications():
             for name in self._tied():
                 setattr(self.state, name, getattr(self.canvas, name))
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """PyTorch on one thread. On two cores its threads wait for the one that the browser draws with: up to ten times."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @contextmanager

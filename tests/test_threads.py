@@ -1,0 +1,75 @@
+from threading import Thread
+from time import sleep
+
+import pytest
+import torch
+
+from patchcore_edu import greedy_coreset, nearest_neighbours
+from patchcore_edu.threads import in_parts, one_thread
+
+
+@pytest.fixture
+def three_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+def seen_by_a_new_thread():
+    seen = []
+    thread = Thread(target=lambda: seen.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    return seen[0]
+
+
+def test_each_part_runs_on_one_thread_and_the_results_keep_their_order(three_threads):
+    assert in_parts(lambda part: (part, torch.get_num_threads()), range(20)) == [(i, 1) for i in range(20)]
+
+
+def test_without_a_second_thread_or_part_nothing_is_started(three_threads):
+    assert in_parts(lambda _: torch.get_num_threads(), [0]) == [3]
+    with one_thread():
+        assert in_parts(lambda part: part, [1, 2]) == [1, 2]
+
+
+def test_an_error_arrives_and_ends_the_work(three_threads):
+    done = []
+
+    def work(part):
+        done.append(part)
+        sleep(0.001)
+        if part == 2:
+            raise ValueError("part 2")
+
+    with pytest.raises(ValueError, match="part 2"):
+        in_parts(work, range(2000))
+    assert len(done) < 2000
+    assert torch.get_num_threads() == seen_by_a_new_thread() == 3
+
+
+def test_a_thread_born_meanwhile_keeps_the_number_of_the_process(three_threads):
+    assert set(in_parts(lambda _: seen_by_a_new_thread(), range(3))) == {3}
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda v: nearest_neighbours(v, v[:50]),
+        lambda v: greedy_coreset(v, size=9),
+        lambda v: in_parts(torch.sum, v.split(4)),
+    ],
+)
+def test_no_later_thread_is_left_with_one(three_threads, work):
+    work(torch.randn(9000, 4, generator=torch.Generator().manual_seed(0)))
+    assert torch.get_num_threads() == seen_by_a_new_thread() == 3
+
+
+def test_the_network_gives_the_same_maps_on_any_number_of_threads(three_threads, backbone):
+    images = torch.rand(9, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    shared = backbone(images)
+    with one_thread():
+        for j, phi_j in backbone(images).items():
+            torch.testing.assert_close(shared[j], phi_j, rtol=1e-4, atol=1e-5)
+    assert seen_by_a_new_thread() == 3
