@@ -7,6 +7,8 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 
+FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+
 
 def whole_number(name: str, value: object, at_least: float = 1, at_most: int | None = None) -> int:
     """Return `value` as an int, or raise if it is no whole number in [at_least, at_most].
@@ -17,7 +19,8 @@ def whole_number(name: str, value: object, at_least: float = 1, at_most: int | N
     Traceback (most recent call last):
     ValueError: p was 0; it must be a whole number of at least 1
     """
-    good = isinstance(value, Integral) and not isinstance(value, bool) and value >= at_least
+    # What does not fit into 64 bits is no number of cells, rows or images, and no seed.
+    good = isinstance(value, Integral) and not isinstance(value, bool) and at_least <= value < 2**63
     if not good or (at_most is not None and value > at_most):
         limits = f" of at least {at_least}" if at_most is None else f" from {at_least} to {at_most}"
         raise ValueError(f"{name} was {value!r}; it must be a whole number{limits if at_least > -inf else ''}")
@@ -63,8 +66,9 @@ def real_tensor(name: str, value: object, shape: str) -> torch.Tensor:
     wanted = f"it must be a floating-point tensor of shape {shape}"
     if not isinstance(value, torch.Tensor):
         raise ValueError(f"{name} was of type {type(value).__name__}; {wanted}")
-    if value.ndim != len(shape.split(",")) or not value.is_floating_point() or 0 in value.shape:
-        dtype = str(value.dtype).removeprefix("torch.")
+    held = value.layout == torch.strided and value.device.type != "meta"
+    if not held or value.ndim != len(shape.split(",")) or value.dtype not in FLOATS or 0 in value.shape:
+        dtype = str(value.dtype).removeprefix("torch.") + ("" if held else ", sparse or without data")
         empty = "; this one is empty" if 0 in value.shape else ""
         raise ValueError(f"{name} was a tensor of shape {tuple(value.shape)} and dtype {dtype}; {wanted}{empty}")
     # A sum is NaN or infinite as soon as one entry is, and needs no tensor of flags. Huge numbers may overflow it.
@@ -103,9 +107,12 @@ def tensor_like(name: str, value: object, what: str) -> torch.Tensor:
     ValueError: score was of type NoneType; it must be a tensor of numbers
     """
     try:
-        return torch.as_tensor(value)
+        tensor = torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError):
         raise ValueError(f"{name} was of type {type(value).__name__}; it must be a tensor of {what}") from None
+    if tensor.layout != torch.strided or tensor.device.type == "meta" or tensor.is_quantized:
+        raise ValueError(f"{name} was a sparse or quantised tensor, or one without data; it must hold {what}")
+    return tensor
 
 
 def row_numbers(name: str, value: object, n: int | None = None, shape: tuple[int, ...] | None = None) -> torch.Tensor:

@@ -3,10 +3,39 @@
 import pytest
 import torch
 
-from patchcore_edu import feature_maps, merge_levels, neighbourhood, patch_set
+from patchcore_edu import (
+    PatchCore,
+    aggregate,
+    anomaly_map,
+    feature_maps,
+    feature_vector,
+    greedy_coreset,
+    max_patch_score,
+    memory_bank,
+    merge_levels,
+    nearest_neighbours,
+    neighbourhood,
+    patch_set,
+    pro,
+    random_projection,
+)
 from patchcore_edu.validation import image_batch, real_tensor
 
 maps, images = torch.zeros(1, 2, 4, 4), torch.zeros(1, 3, 64, 64)
+
+TAKES_A_TENSOR = {
+    "aggregate": (lambda t: aggregate(t, 3), maps + 1),
+    "anomaly_map": (lambda t: anomaly_map(t, 16), torch.ones(1, 4, 4)),
+    "feature_vector": (lambda t: feature_vector(t, 1, 1), maps + 1),
+    "greedy_coreset": (lambda t: greedy_coreset(t, 0.5), torch.ones(4, 3)),
+    "max_patch_score": (max_patch_score, torch.ones(1, 4, 4)),
+    "memory_bank": (memory_bank, torch.ones(1, 2, 2, 3)),
+    "merge_levels": (lambda t: merge_levels([t]), maps + 1),
+    "nearest_neighbours": (lambda t: nearest_neighbours(t, torch.ones(4, 3)), torch.ones(4, 3)),
+    "patch_set": (lambda t: patch_set({2: t}), maps + 1),
+    "pro": (lambda t: pro(t, torch.eye(4)[None]), torch.ones(1, 4, 4)),
+    "random_projection": (random_projection, torch.ones(4, 3)),
+}
 
 
 @pytest.mark.parametrize(
@@ -49,3 +78,56 @@ def test_levels_are_whole_numbers(backbone, levels):
 @pytest.mark.parametrize("levels", [torch.tensor([2, 3]), range(2, 4), {3, 2}, [3, 2]])
 def test_levels_of_any_kind_that_names_them(backbone, levels):
     assert list(feature_maps(images, backbone, levels)) == [2, 3]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: t.to_sparse(),
+        lambda t: t.to("meta"),
+        lambda t: t.to(torch.float8_e4m3fn),
+        lambda t: torch.quantize_per_tensor(t, 0.1, 0, torch.qint8),
+        lambda t: t.to(torch.complex64),
+        lambda t: t.long(),
+        lambda t: t.bool(),
+        lambda t: t / 0,
+        lambda t: t[:0],
+        lambda t: t[None],
+        lambda t: t.tolist(),
+        lambda t: t.numpy(),
+        lambda t: None,
+    ],
+)
+@pytest.mark.parametrize("call", TAKES_A_TENSOR, ids=TAKES_A_TENSOR)
+def test_a_tensor_of_another_kind_is_named(call, change):
+    function, tensor = TAKES_A_TENSOR[call]
+    with pytest.raises(ValueError):
+        function(change(tensor))
+
+
+@pytest.mark.parametrize("wrong", [10**30, -(10**30), 1.5, True, "1", None, float("nan"), 1j, [1], torch.tensor(1.0)])
+def test_a_whole_number_of_another_kind_is_named(wrong):
+    patches = torch.ones(1, 2, 2, 3)
+    for call in (
+        lambda: neighbourhood(1, 1, wrong),
+        lambda: memory_bank(patches, wrong),
+        lambda: patch_set({2: maps}, s=wrong),
+        lambda: random_projection(patches[0, 0], 3, seed=wrong),
+        lambda: greedy_coreset(patches[0, 0], size=1, seed=wrong),
+        lambda: PatchCore(seed=wrong),
+    ):
+        with pytest.raises(ValueError, match=r"^(p|s|seed) was "):
+            call()
+
+
+def test_a_generator_that_ends_midway_leaves_the_old_model(backbone):
+    model = PatchCore(backbone, coreset_ratio=1).fit(images)
+
+    def broken():
+        yield images
+        raise OSError("the camera is gone")
+
+    bank = model.bank
+    with pytest.raises(OSError, match="camera"):
+        model.fit(broken())
+    assert model.bank is bank and model.rows_before == len(bank)
