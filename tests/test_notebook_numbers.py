@@ -25,7 +25,6 @@ from patchcore_edu import (
     neighbourhood,
     patch_neighbours,
     patch_set,
-    random_projection,
 )
 from patchcore_edu.backbone import receptive_field
 from patchcore_edu.coreset import _coreset_size
@@ -195,11 +194,7 @@ def test_09_patchcore():
     )
     assert across == 7
     said("09_patchcore", f"{1 - (224 / 256) ** 2:.0%}".replace("%", " %"))
-    good, tests = photographs("brick", "train"), photographs("brick", "test")
-    patches = [patch_set({j: crops.phi[j] for j in (2, 3)}, 9) for crops in (good, tests)]
-    vectors = patches[0].flatten(0, 2)
-    distance, _ = patch_neighbours(patches[1], vectors[greedy_coreset(random_projection(vectors), size=500)])
-    reached = distance.amax((1, 2))
+    tests = photographs("brick", "test")
     by_seed = []
     for seed in (0, 1):
         model = fitted(coreset_ratio=0.01, seed=seed)
@@ -207,12 +202,12 @@ def test_09_patchcore():
     first, second = by_seed
     assert first.argsort().tolist() == [0, 1, 2] and second.argsort().tolist() == [0, 2, 1]
     said("09_patchcore", f"here by up to {(first - second).abs().max():.0f}, and the second and the third photograph")
-    said("09_patchcore", f"With p = 9 the scratch reaches {reached[16]:.1f}, and a good crop {reached[:16].max():.1f}.")
 
 
 def of_brick(**settings):
-    """Mean image AUROC over three seeds, as 10_paper_and_codes measures it."""
-    return sum(of_texture("brick", n=16, coreset_ratio=0.01, seed=seed, **settings) for seed in range(3)) / 3
+    """Image AUROC over ten seeds, as 10_paper_and_codes measures it: mean, lowest, highest."""
+    values = [of_texture("brick", n=16, coreset_ratio=0.01, seed=seed, **settings) for seed in range(10)]
+    return sum(values) / 10, min(values), max(values)
 
 
 def of_texture(category, test_kinds=("good", "scratch", "blob", "smear"), n=32, **settings):
@@ -234,23 +229,19 @@ def eq_7_of_hcw_00(seed):
 
 
 def test_10_paper_and_codes(phi):
-    paper, clip, squared = (
-        replace(CONVENTIONS["paper"], **change) for change in ({}, {"border": "clip"}, {"squared": True})
-    )
-    said(
-        "10_paper_and_codes",
-        f"falls from {of_brick(conventions=paper):.3f} to {sum(map(eq_7_of_hcw_00, range(3))) / 3:.3f}",
-        f'with "clip" it is {of_brick(conventions=clip):.3f}',
-        f"stays {of_brick(conventions=squared):.3f}",
-        "(19 + 11) / 10 = **3**",
-    )
+    clip = of_brick(conventions=replace(CONVENTIONS["paper"], border="clip"))[0]
+    hcw_00 = sum(map(eq_7_of_hcw_00, range(10))) / 10
+    said("10_paper_and_codes", f"from {of_brick()[0]:.3f} to {hcw_00:.3f}", f"existing cells only it is {clip:.3f}")
+    said("10_paper_and_codes", "(19 + 11) / 10 = **3**")
     record, walk = CONVENTIONS["paper"], []
-    for fields in (["squared"], ["reweighting"], ["projection"], ["start"], ["pooling", "merge", "stride_on"]):
-        record = replace(record, **{field: getattr(CONVENTIONS["official"], field) for field in fields})
-        walk.append(of_brick(conventions=record))
-    assert record == CONVENTIONS["official"]
-    said("10_paper_and_codes", f"between {min(walk[:4]):.3f} and {max(walk[:4]):.3f}")
-    said("10_paper_and_codes", "together take it from {:.3f} to {:.3f}".format(*walk[3:]))
+    for field in ("squared", "reweighting", "projection", "start"):
+        record = replace(record, **{field: getattr(CONVENTIONS["official"], field)})
+        walk.append(of_brick(conventions=record)[0])
+    said("10_paper_and_codes", f"between {min(walk):.3f} and {max(walk):.3f}")
+    for change in ({"projection": None}, {}):
+        conventions = replace(CONVENTIONS["paper"], **change)
+        three = [of_texture("brick", n=16, coreset_ratio=0.01, seed=s, conventions=conventions) for s in range(3)]
+        said("10_paper_and_codes", f"{min(three):.3f} to {max(three):.3f}")
     side = aggregate(phi[2], 2, pooling="flattened", dim=40).shape[2]
     said("10_paper_and_codes", f"{side} × {side} there. {aggregate(phi[2], 2).shape[2]} × 28 here")
 
