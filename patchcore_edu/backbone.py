@@ -64,8 +64,9 @@ class Backbone(nn.Module):
     def forward(self, images: torch.Tensor, levels: Iterable[int] = (2, 3)) -> dict[int, torch.Tensor]:
         """{j: φ_j(images)} for each level j asked for, (n, c_j, h_j, w_j), in rising order of j."""
         levels = check_levels(levels)
-        # Two images are the least that a thread each is worth: one image is shared by PyTorch's threads.
-        size = max(1, min(CHUNK, len(images) // torch.get_num_threads()))
+        # The same chunks on any number of threads, so that their last digits are the same too. A single image is
+        # shared by PyTorch's own threads.
+        size = max(1, min(CHUNK, len(images) // 2))
         chunks = in_parts(lambda chunk: self._chunk(chunk, levels), images.split(size))
         return {j: torch.cat([phi[j] for phi in chunks]) for j in levels}
 

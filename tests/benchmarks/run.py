@@ -5,14 +5,17 @@ turn, each in a process of its own, and a ratio is taken within a repeat. The co
 """
 
 import argparse
+import statistics
+import subprocess
+import sys
 import threading
 import time
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import peers
 import torch
-from timing import Table, in_a_new_process, machine, seconds
+from timing import Table, in_a_new_process, machine, on_one_thread, one_core_busy, seconds, side_by_side
 
 from patchcore_edu import PatchCore, feature_maps, greedy_coreset, load_backbone, nearest_neighbours
 from patchcore_edu.datasets import PhotoTextures
@@ -103,6 +106,56 @@ def _fit_predict(backbone, good, other, ratio):
     PatchCore(backbone, coreset_ratio=ratio, conventions="anomalib").fit(good).predict(other)
 
 
+def busy(quick, repeats):
+    """The same call on the idle machine and beside a process that takes a core, with all threads and with one."""
+    backbone = load_backbone("efficientnet_lite0")
+    images = photographs(16)
+    model = PatchCore(backbone).fit(images)
+    calls = {
+        "coreset, 500 of 50,000 × 128": partial(greedy_coreset, gaussian(50_000, 128), size=500),
+        "search, 20,000 in 6,000 × 128": partial(nearest_neighbours, gaussian(20_000, 128, 1), gaussian(6_000, 128)),
+        "features, 16 × 224²": partial(feature_maps, images, backbone),
+        "features, 1 × 224²": partial(feature_maps, images[:1], backbone),
+        "fit, 16 photographs, 10 %": partial(PatchCore(backbone).fit, images),
+        "predict, 16 photographs": partial(model.predict, images),
+        "explorer of the pipeline, a new p": _step,
+    }
+    if not quick:
+        calls["notebook 06_coreset"] = partial(_notebook, "06_coreset")
+    print(
+        "\n### One core busy\n\n| what | idle | one core busy | one core busy, one thread |\n|---|---|---|---|",
+        flush=True,
+    )
+    for what, call in calls.items():
+        [idle] = side_by_side({"idle": call}, repeats).values()
+        with one_core_busy():
+            shared, alone = side_by_side({"shared": call, "alone": partial(on_one_thread, call)}, repeats).values()
+        idle, shared, alone = map(statistics.median, (idle, shared, alone))
+        print(
+            f"| {what} | {idle:.3g} s | {shared:.3g} s, **{shared / idle:.2f} ×** idle, "
+            f"**{shared / alone:.2f} ×** one thread | {alone:.3g} s |",
+            flush=True,
+        )
+
+
+@lru_cache(maxsize=1)
+def _pipeline():
+    from patchcore_edu.explorers import Pipeline  # ipywidgets: only here
+
+    return Pipeline()
+
+
+def _step():
+    explorer = _pipeline()
+    explorer._kept.clear()
+    explorer.state.p = 5 if explorer.state.p == 3 else 3
+
+
+def _notebook(name):
+    path = Path(__file__).parents[2] / "notebooks" / f"{name}.ipynb"
+    subprocess.run([sys.executable, "-m", "jupyter", "execute", path], check=True, capture_output=True, cwd=path.parent)
+
+
 def real_rows(quick):
     """The size of the largest category of a real data set: 762 images of 28 × 28 patches."""
     n = 50_000 if quick else 597_000
@@ -166,7 +219,7 @@ def _search(q, n):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parts = ("coreset", "neighbours", "features", "whole", "real_rows", "memory")
+    parts = ("coreset", "neighbours", "features", "whole", "busy", "real_rows", "memory")
     parser.add_argument("parts", nargs="*", help=f"only these: {', '.join(parts)}")
     parser.add_argument("--quick", action="store_true", help="the smaller sizes only")
     parser.add_argument("--repeats", type=int, default=5)

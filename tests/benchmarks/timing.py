@@ -4,9 +4,11 @@ import os
 import platform
 import resource
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import get_context
 from multiprocessing.pool import Pool
@@ -35,6 +37,24 @@ def in_a_new_process() -> Pool:
 
 def _limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (LIMIT_GIB * 2**30, LIMIT_GIB * 2**30))
+
+
+@contextmanager
+def one_core_busy() -> Iterator[None]:
+    """Meanwhile another process takes all of a core that it can get, as a browser or a video call does."""
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def on_one_thread(call: Callable[[], object]) -> object:
+    """`call`, with PyTorch on one thread, in the processes that it starts too."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
+    return call()
 
 
 def side_by_side(calls: dict[str, Callable | None], repeats: int) -> dict[str, list[float] | str]:
