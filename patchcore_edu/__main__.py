@@ -8,6 +8,7 @@ COMMANDS = {
     "doctor": "say whether this machine can run the course",
     "hub": "serve a workshop: a seat with the notebooks for each learner",
     "pictures": "make the README's pictures again",
+    "playground": "write PatchCore as one live web page that needs no Python",
     "progress": "who has solved which exercise, and which mistakes were met most often",
     "site": "run all notebooks and write them as plain web pages",
 }

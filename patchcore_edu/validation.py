@@ -71,6 +71,8 @@ def real_tensor(name: str, value: object, shape: str) -> torch.Tensor:
         dtype = str(value.dtype).removeprefix("torch.") + ("" if held else ", sparse or without data")
         empty = "; this one is empty" if 0 in value.shape else ""
         raise ValueError(f"{name} was a tensor of shape {tuple(value.shape)} and dtype {dtype}; {wanted}{empty}")
+    if torch.compiler.is_exporting():  # a graph has no branch that depends on values
+        return value
     # A sum is NaN or infinite as soon as one entry is, and needs no tensor of flags. Huge numbers may overflow it.
     if not torch.isfinite(value.sum()) and not torch.isfinite(value).all():
         raise ValueError(f"{name} holds NaN or infinite values; all its values must be finite")
@@ -156,6 +158,8 @@ def image_batch(images: object) -> torch.Tensor:
     real_tensor("images", images, "(n, 3, H, W)")
     if images.shape[1] != 3:
         raise ValueError(f"images had {images.shape[1]} channels (shape {tuple(images.shape)}); they must have 3")
+    if torch.compiler.is_exporting():
+        return images
     low, high = images.aminmax()
     if low < 0 or high > 1:
         raise ValueError(f"images held values from {low:.9g} to {high:.9g}; they must lie in [0, 1]")

@@ -6,8 +6,11 @@ import os
 # threads wait for one another as soon as one of them has none. It must be set before PyTorch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import fcntl
+import shutil
 import tempfile
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -63,3 +66,21 @@ def peak(require):
         mib.append(high_water_mark() - before)
 
     return peak
+
+
+@pytest.fixture(scope="session")
+def playground(require, tmp_path_factory):
+    """The folder of the playground, built once for all workers of the session."""
+    from patchcore_edu.playground import build
+
+    require(shutil.which("npm"), "Node.js with npm")
+    require(find_spec("onnx") and find_spec("onnxscript"), "the extra `site`")
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with open(folder / "playground.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        out = folder / "site"
+        if not (out / "playground.html").exists():
+            build(out)
+    return out

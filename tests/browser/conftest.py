@@ -124,15 +124,21 @@ class Lab:
 
 
 @pytest.fixture(scope="session")
-def browser(require):
-    """A headless Chromium, the one that the machine has ."""
+def launch(require):
+    """`launch(*flags)` starts a headless Chromium, the one that the machine has."""
     names = ("chromium", "chromium-browser", "google-chrome")
     chromium = next(filter(None, map(shutil.which, names)), None)
     require(chromium, "Chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
-        yield browser
-        browser.close()
+        yield lambda *flags: playwright.chromium.launch(executable_path=chromium, args=[*CHROMIUM_FLAGS, *flags])
+
+
+@pytest.fixture(scope="session")
+def browser(launch):
+    """The Chromium of the session."""
+    browser = launch()
+    yield browser
+    browser.close()
 
 
 @pytest.fixture(scope="session")

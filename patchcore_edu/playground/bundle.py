@@ -1,0 +1,127 @@
+"""The playground as files: one page, and beside it what it loads, packed so that a double click is enough.
+
+From file:// a browser fetches nothing and starts no module. So everything comes as classic scripts that hold
+gzip + base64, and the engine runs in a worker made from memory.
+"""
+
+import gzip
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+from base64 import b64encode
+from importlib.util import find_spec
+from pathlib import Path
+
+from patchcore_edu import colours
+from patchcore_edu.backbone import load_backbone
+from patchcore_edu.files import replacing
+
+HERE = Path(__file__).parent
+PAGE = HERE / "page"
+WORKER = ("random.js", "coreset.js", "engine.js")
+SCRIPTS = (
+    "settings.js",
+    "brush.js",
+    "client.js",
+    "draw.js",
+    "sources.js",
+    "picture.js",
+    "controls.js",
+    "lessons.js",
+    "main.js",
+)
+EXPORTERS = ("onnx", "onnxscript")
+
+
+def build(out: str | Path) -> None:
+    """Write the playground: out/playground.html and the folder out/playground.
+
+    Args:
+        out: the folder to write to; made if it is not there.
+
+    Raises:
+        ModuleNotFoundError: if the exporters are missing; it says how to install them.
+        RuntimeError: if Node.js is missing, or npm cannot fetch the runtime; it says what to do.
+    """
+    missing = [name for name in EXPORTERS if find_spec(name) is None]
+    if missing:
+        raise ModuleNotFoundError(f"the playground needs {', '.join(missing)}: pip install 'patchcore-edu[site]'")
+    from patchcore_edu.playground.graphs import export
+    from patchcore_edu.playground.material import constants, first_screen, photographs
+
+    out = Path(out)
+    backbone = load_backbone()
+    with tempfile.TemporaryDirectory() as folder:
+        files = runtime(Path(folder))
+    graphs = export(backbone)
+    deep = {"phi4": graphs.pop("phi4")}
+    known, weights = constants(backbone)
+    payloads = {"runtime": files, "network": graphs | {"psi_weights": weights}, "level4": deep, **photographs()}
+    folder = out / "playground"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, parts in payloads.items():
+        _write(folder / f"{name}.js", f'patchcorePayloads["{name}"] = "{pack(parts)}";\n')
+    _write(out / "playground.html", page(known | {"first": first_screen(backbone)}))
+
+
+def page(known: dict) -> str:
+    """The page with its style and scripts inside. Its policy allows these by their hashes, and nothing foreign."""
+    inside = json.dumps(known, separators=(",", ":")).replace("<", "\\u003c")
+    script = f"(() => {{\n'use strict';\nconst KNOWN = {inside};\n{_joined(SCRIPTS)}}})();\n"
+    style = _with_colours((PAGE / "style.css").read_text("utf-8"))
+    text = (PAGE / "playground.html").read_text("utf-8")
+    for mark, content in (("STYLE", style), ("SCRIPT", script)):
+        text = text.replace(f"/*{mark}*/", content).replace(f"HASH_{mark}", _hash(content))
+    return text
+
+
+def runtime(folder: Path) -> dict[str, bytes]:
+    """onnxruntime-web as package-lock.json pins it, and the worker: {"worker", "module", "wasm"}."""
+    npm = shutil.which("npm")
+    if npm is None:
+        raise RuntimeError("npm was not found; the playground needs Node.js 18 or later, from https://nodejs.org")
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(HERE / name, folder)
+    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"npm could not fetch what package-lock.json names: {done.stderr.strip()}")
+    dist = folder / "node_modules" / "onnxruntime-web" / "dist"
+    worker = (dist / "ort.wasm.min.js").read_text("utf-8") + "\n" + _joined(WORKER)
+    return {
+        "worker": re.sub(r"//# sourceMappingURL=.*", "", worker).encode(),
+        "module": (dist / "ort-wasm-simd-threaded.mjs").read_bytes(),
+        "wasm": (dist / "ort-wasm-simd-threaded.wasm").read_bytes(),
+    }
+
+
+def pack(parts: dict[str, bytes]) -> str:
+    """Named bytes as text: gzip + base64 of the header's length, a header of names and lengths, and the bytes.
+
+    >>> len(pack({"a": bytes(1000)})) < 100
+    True
+    """
+    header = json.dumps({name: len(part) for name, part in parts.items()}).encode()
+    whole = len(header).to_bytes(4, "little") + header + b"".join(parts.values())
+    return b64encode(gzip.compress(whole, mtime=0)).decode()
+
+
+def _joined(names: tuple[str, ...]) -> str:
+    return "\n".join((PAGE / name).read_text("utf-8") for name in names)
+
+
+def _with_colours(css: str) -> str:
+    roles = "".join(f"  --{role}: {colour};\n" for role, colour in colours.ROLES.items())
+    return f":root {{\n{roles}}}\n{css}"
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as file:
+        file.write(text.encode())

@@ -1,0 +1,72 @@
+/* What is loaded, and the engine in its worker. */
+
+window.patchcorePayloads = {};
+
+/** The parts of playground/NAME.js, {name: bytes}. */
+async function payload(name) {
+  await new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.src = `playground/${name}.js`;
+    script.onload = resolve;
+    script.onerror = () =>
+      reject(new Error(`playground/${name}.js is missing. Keep the folder “playground” beside this page, and reload it.`));
+    document.head.append(script);
+  });
+  const text = window.patchcorePayloads[name];
+  delete window.patchcorePayloads[name];
+  const packed = Uint8Array.fromBase64?.(text) ?? Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
+  const header = new DataView(bytes.buffer).getUint32(0, true);
+  const lengths = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + header)));
+  let at = 4 + header;
+  return Object.fromEntries(
+    Object.entries(lengths).map(([part, length]) => [part, bytes.slice(at, (at += length))]),
+  );
+}
+
+/** A worker that answers: `await engine.ask("judge", …)`. */
+class Engine {
+  #worker;
+  #waiting = new Map();
+  #last = 0;
+  #deep = false;
+
+  async start(progress) {
+    if (typeof WebAssembly !== "object") {
+      throw new Error("This browser has no WebAssembly, or it is switched off. Any browser since 2021 has it.");
+    }
+    progress(0.05, "loading the runtime");
+    const { worker, module, wasm } = await payload("runtime");
+    progress(0.4, "loading the network");
+    const parts = await payload("network");
+    progress(0.6, "starting the network");
+    this.#worker = new Worker(URL.createObjectURL(new Blob([worker], { type: "text/javascript" })));
+    this.#worker.onmessage = ({ data: { id, result, error } }) => {
+      const { resolve, reject } = this.#waiting.get(id);
+      this.#waiting.delete(id);
+      if (error === undefined) resolve(result);
+      else reject(new Error(error));
+    };
+    this.#worker.onerror = (event) => {
+      for (const { reject } of this.#waiting.values()) reject(new Error(event.message ?? "the engine stopped; reload the page"));
+      this.#waiting.clear();
+    };
+    const constants = { seed: KNOWN.seed, psiDim: KNOWN.psiDim };
+    await this.ask("start", { wasm, module, parts, constants });
+  }
+
+  ask(method, argument) {
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(++this.#last, { resolve, reject });
+      this.#worker.postMessage({ id: this.#last, method, argument });
+    });
+  }
+
+  /** Level 4 holds most of the network's weights; it is loaded when it is first asked for. */
+  async deepen(levels) {
+    if (!levels.includes(4) || this.#deep) return;
+    await this.ask("add", { parts: await payload("level4") });
+    this.#deep = true;
+  }
+}

@@ -1,0 +1,268 @@
+/* The controls, the brush on the canvas, the drop areas and the camera: what one does becomes a change of the state. */
+
+let camera = null;
+
+const CONTROLS = [
+  ["source", "photographs", SOURCES],
+  ["levels", "levels j of the network", [1, 2, 3, 4]],
+  ["p", "p, cells across a patch", offered.p],
+  ["s", "s, stride", offered.s],
+  ["border", "past the border", offered.border],
+  ["ratio", "kept of the bank", [0.01, 0.1, 1]],
+  ["selection", "chosen", ["greedy", "random"]],
+  ["b", "b, neighbours in s", [1, 2, 5, 9, 20]],
+  ["sigma", "σ, pixels", offered.sigma],
+];
+const WORDS = { files: "your files", 0.01: "1 %", 0.1: "10 %" };
+
+function connect() {
+  for (const [name, title, values] of CONTROLS) {
+    const group = document.createElement("fieldset");
+    group.innerHTML = `<legend>${title}</legend><div class="choices"></div>`;
+    for (const value of values) {
+      const label = document.createElement("label");
+      const input = Object.assign(document.createElement("input"), {
+        type: name === "levels" ? "checkbox" : "radio",
+        name,
+        value,
+      });
+      const text = document.createElement("span");
+      text.textContent = (name === "ratio" && value === 1 ? "all" : WORDS[value]) ?? value;
+      label.append(input, text);
+      group.lastChild.append(label);
+      input.addEventListener("change", () => chosen(name, value));
+    }
+    get("controls").append(group);
+  }
+  get("controls").addEventListener("submit", (event) => event.preventDefault());
+  const strip = (map) => Array.from({ length: 9 }, (_, i) => `rgb(${map.slice(96 * i - (i === 8 ? 3 : 0), 96 * i + 3 - (i === 8 ? 3 : 0))})`);
+  get("bar").querySelector("i").style.background = `linear-gradient(90deg, ${strip(INFERNO).join()})`;
+  get("photograph").style.backgroundImage = `url(${KNOWN.first.photograph})`;
+  get("map").style.backgroundImage = `url(${KNOWN.first.map})`;
+  get("map-high").textContent = "";
+  get("verdict").innerHTML = `s = <b>${number(KNOWN.first.score)}</b>, highest of good photographs <b>${number(KNOWN.first.threshold)}</b>`;
+  connectBrush();
+  connectFiles();
+  connectLessons();
+  addEventListener("resize", draw);
+}
+
+async function chosen(name, value) {
+  await attempt(async () => {
+    await ready;
+    if (name === "levels") {
+      const levels = [...get("controls").querySelectorAll("[name=levels]:checked")].map((input) => Number(input.value));
+      if (!levels.length) {
+        drawControls();
+        throw new Error("At least one level is needed.");
+      }
+      value = levels;
+    }
+    await change({ [name]: value });
+  });
+}
+
+/** Run it; what goes wrong is said on the page, and the controls show what holds. */
+async function attempt(action) {
+  try {
+    tell(null);
+    return await action();
+  } catch (error) {
+    tell(error.message);
+    drawControls();
+  }
+}
+
+function drawControls() {
+  for (const input of get("controls").querySelectorAll("input")) {
+    const value = state.settings[input.name];
+    input.checked = input.name === "levels" ? value.includes(Number(input.value)) : String(value) === input.value;
+  }
+  get("code-text").textContent = inPython(state.settings);
+}
+
+function tell(text) {
+  get("message").hidden = !text;
+  get("message").textContent = text ?? "";
+}
+
+function showProgress(part, text) {
+  if (part !== null) get("progress").value = part;
+  get("loading-text").textContent = text;
+}
+
+function select(i) {
+  Object.assign(state, { selected: i, strokes: [], painted: null, cell: null });
+  drawTools();
+  return need("judge");
+}
+
+function drawTools() {
+  for (const id of ["undo", "clear"]) get(id).disabled = !state.strokes.length;
+}
+
+/** Lay the strokes on the photograph. The ones before the last are kept painted. */
+function repaint() {
+  const base = shown().pixels;
+  state.painted = state.strokes.length ? state.strokes.reduce((pixels, stroke) => paint(pixels, SIDE, stroke), base) : null;
+  drawTools();
+  return need("judge");
+}
+
+function connectBrush() {
+  const canvas = get("photograph");
+  const at = (event) => {
+    const box = canvas.getBoundingClientRect();
+    const pixel = (k) => Math.min(SIDE - 1, Math.max(0, Math.floor(k * SIDE)));
+    return [pixel((event.clientX - box.left) / box.width), pixel((event.clientY - box.top) / box.height)];
+  };
+  const pointAt = ([x, y]) => {
+    if (!state.verdict) return;
+    const { height, width } = state.verdict;
+    state.cell = [Math.min(height - 1, Math.floor(y / step())), Math.min(width - 1, Math.floor(x / step()))];
+    drawCell();
+  };
+  const brush = (path) => ({
+    path,
+    brush: Number(get("brush-size").value),
+    grey: Number(get("brush-grey").value),
+    smear: get("brush-kind").value === "smear",
+  });
+  let below = null; // the photograph under the stroke that is being drawn
+  let stroke = null;
+  const follow = () => {
+    state.painted = paint(below, SIDE, stroke);
+    drawPhotograph(state.painted);
+    need("judge").catch(() => {});
+  };
+  canvas.addEventListener("pointerdown", (event) => {
+    if (!state.verdict || camera) return;
+    canvas.setPointerCapture(event.pointerId);
+    below = state.painted ?? shown().pixels;
+    stroke = brush([at(event)]);
+    pointAt(at(event));
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    const place = at(event);
+    pointAt(place);
+    if (!stroke) return;
+    const last = stroke.path.at(-1);
+    if (last[0] === place[0] && last[1] === place[1]) return;
+    stroke.path.push(place);
+    follow();
+  });
+  const end = () => {
+    if (stroke && stroke.path.length > 1) state.strokes.push(stroke);
+    stroke = null;
+    drawTools();
+  };
+  canvas.addEventListener("pointerup", end);
+  canvas.addEventListener("pointercancel", end);
+  canvas.addEventListener("pointerleave", () => {
+    if (stroke || !state.cell) return;
+    state.cell = null;
+    drawCell();
+  });
+  const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+  canvas.addEventListener("keydown", (event) => {
+    if (!state.verdict) return;
+    const [h, w] = cell();
+    if (event.key in MOVES) {
+      const [down, right] = MOVES[event.key];
+      pointAt([(w + right + 0.5) * step(), (h + down + 0.5) * step()].map((k) => Math.min(SIDE - 1, Math.max(0, k))));
+    } else if (event.key === " ") {
+      const [y, x] = [h, w].map((k) => Math.min(SIDE - 1, Math.round((k + 0.5) * step())));
+      state.strokes.push(brush([[x, y]]));
+      repaint();
+    } else return;
+    event.preventDefault();
+  });
+  get("brush-kind").addEventListener("change", () => {
+    get("grey-label").hidden = get("brush-kind").value === "smear";
+  });
+  get("undo").addEventListener("click", () => {
+    state.strokes.pop();
+    repaint();
+  });
+  get("clear").addEventListener("click", () => {
+    state.strokes = [];
+    repaint();
+  });
+}
+
+const own = { good: [], test: [] };
+
+function connectFiles() {
+  for (const [which, defect] of [["good", "good"], ["test", "unknown"]]) {
+    const area = get(`drop-${which}`);
+    const add = (files) => attempt(() => addFiles(which, defect, files));
+    get(`${which}-files`).addEventListener("change", (event) => add(event.target.files));
+    area.addEventListener("dragover", (event) => {
+      event.preventDefault();
+      area.classList.add("over");
+    });
+    area.addEventListener("dragleave", () => area.classList.remove("over"));
+    area.addEventListener("drop", (event) => {
+      event.preventDefault();
+      area.classList.remove("over");
+      add(event.dataTransfer.files);
+    });
+  }
+  get("shoot").addEventListener("click", () => attempt(shoot));
+}
+
+async function addFiles(which, defect, files) {
+  await ready;
+  const progress = (done, of) => {
+    get("own-text").textContent = `reading ${done} of ${of}`;
+  };
+  const { good, wrong } = await fromFiles(engine, files, defect, progress);
+  own[which] = good;
+  await drawOwn();
+  if (wrong.length) tell(wrong.join(" "));
+}
+
+async function drawOwn() {
+  const { held, bank } = parted(own.good);
+  const counts = `${own.good.length} good (${bank.length} for the bank, ${held.length} held out for the threshold), ${own.test.length} to test.`;
+  if (own.good.length < 2 || !own.test.length) {
+    get("own-text").textContent = `${counts} Choose at least two good ones, and one to test. They stay in this page.`;
+    return;
+  }
+  get("own-text").textContent = counts;
+  await take({ bank, held, test: own.test });
+}
+
+async function openCamera() {
+  const opened = new Camera(engine, get("video"), (text) => {
+    camera = null;
+    tell(text);
+  });
+  await opened.open();
+  camera = opened;
+}
+
+/** Ten good pictures fill the bank and set the threshold; then the camera's pictures are judged as they come. */
+async function shoot() {
+  if (!camera) await openCamera();
+  const mine = camera;
+  const good = [];
+  for (let i = 0; i < 10 && camera === mine; i++) {
+    get("live-text").textContent = `picture ${i + 1} of 10: move it a little`;
+    good.push(photograph(await mine.frame(), `picture ${i + 1}`, "good"));
+    await new Promise((resolve) => setTimeout(resolve, 300));
+  }
+  const { held, bank } = parted(good);
+  const live = photograph(await mine.frame(), "the camera", "unknown");
+  await take({ bank, held, test: [live] });
+  get("live-text").textContent = "The map follows the camera. Put something wrong into view.";
+  let last = performance.now();
+  while (camera === mine && shown() === live) {
+    state.painted = await mine.frame();
+    await need("judge");
+    const now = performance.now();
+    get("live-text").textContent = `The map follows the camera, ${number(1000 / (now - last))} pictures a second. Put something wrong into view.`;
+    last = now;
+    await new Promise(requestAnimationFrame);
+  }
+}

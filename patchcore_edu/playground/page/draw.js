@@ -1,0 +1,66 @@
+/* Drawing: arrays in, pixels out. */
+
+const palette = (name) => Uint8ClampedArray.from(KNOWN.maps[name]);
+const INFERNO = palette("inferno");
+const VIRIDIS = palette("viridis");
+
+const get = (id) => document.getElementById(id);
+const number = (x, digits = 1) => x.toLocaleString("en-GB", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+
+/** A canvas of width × height pixels; `colour(i)` gives 0xBBGGRR. */
+function raster(width, height, colour) {
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(width, height);
+  const words = new Uint32Array(image.data.buffer);
+  for (let i = 0; i < words.length; i++) words[i] = 0xff000000 | colour(i);
+  context.putImageData(image, 0, 0);
+  return canvas;
+}
+
+const rasters = new WeakMap(); // of photographs and maps that were drawn before
+
+function kept(values, make) {
+  if (!rasters.has(values)) rasters.set(values, make());
+  return rasters.get(values);
+}
+
+const byte = (x) => (255 * x + 0.5) | 0;
+
+const photographRaster = (pixels) =>
+  kept(pixels, () =>
+    raster(SIDE, SIDE, (i) => (byte(pixels[2 * PLANE + i]) << 16) | (byte(pixels[PLANE + i]) << 8) | byte(pixels[i])),
+  );
+
+function coloured(values, width, height, low, high, map) {
+  const scale = 255 / Math.max(high - low, 1e-9);
+  return raster(width, height, (i) => {
+    const at = 3 * Math.min(255, Math.max(0, Math.round((values[i] - low) * scale)));
+    return (map[at + 2] << 16) | (map[at + 1] << 8) | map[at];
+  });
+}
+
+/** A canvas element made as large as it is shown, on sharp screens too; gives its context in units of `units` across. */
+function stage(canvas, units, unitsDown = units) {
+  const across = canvas.clientWidth || units;
+  const width = Math.round(across * Math.min(window.devicePixelRatio || 1, 2));
+  const height = Math.round((width * unitsDown) / units);
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  const context = canvas.getContext("2d");
+  context.setTransform(width / units, 0, 0, width / units, 0, 0);
+  context.imageSmoothingEnabled = false;
+  context.clearRect(0, 0, units, unitsDown);
+  return context;
+}
+
+function frame(context, [left, top, width, height], colour, thick = 2, dash = []) {
+  context.setLineDash([]);
+  context.strokeStyle = "rgba(255, 255, 255, .85)";
+  context.lineWidth = thick + 1.5;
+  if (!dash.length) context.strokeRect(left, top, width, height);
+  context.setLineDash(dash);
+  context.strokeStyle = colour;
+  context.lineWidth = thick;
+  context.strokeRect(left, top, width, height);
+  context.setLineDash([]);
+}

@@ -1,0 +1,186 @@
+/* The page's state, and the one loop that brings everything up to date. */
+
+const engine = new Engine();
+const state = {
+  settings: { ...KNOWN.start },
+  groups: { bank: [], held: [], test: [] },
+  selected: KNOWN.selected,
+  strokes: [], // on the selected photograph
+  painted: null, // its pixels with the strokes on them
+  bank: null, // what `fit` answered
+  verdict: null, // what `judge` answered for the photograph shown
+  scores: new Map(), // photograph → {score, top}
+  threshold: null,
+  radius: null,
+  cell: null, // [h, w], where one points; the farthest patch if nobody does
+  before: null, // which photographs were called anomalous before the last change
+};
+
+const todo = { fit: false, judge: false, scores: false, radius: false };
+let working = null;
+
+/** Ask for work; what is newest is done, and what it makes needless is not. */
+function need(...what) {
+  for (const name of what) todo[name] = true;
+  working ??= work().finally(() => {
+    working = null;
+  });
+  return working;
+}
+
+async function work() {
+  try {
+    for (;;) {
+      if (todo.fit) await fit();
+      else if (todo.judge) await judgeSelected();
+      else if (todo.scores) await judgeNext();
+      else if (todo.radius) await findRadius();
+      else break;
+    }
+    tell(null);
+  } catch (error) {
+    Object.assign(todo, { fit: false, judge: false, scores: false, radius: false });
+    tell(error.message);
+    throw error;
+  }
+}
+
+const asked = ({ key, pixels }) => ({ key, pixels });
+
+async function fit() {
+  todo.fit = false;
+  await engine.deepen(state.settings.levels);
+  const settings = state.settings;
+  state.bank = await engine.ask("fit", { photographs: state.groups.bank.map(asked), settings });
+  state.bank.settings = settings;
+  state.bank.photographs = state.groups.bank;
+  Object.assign(state, { radius: null, verdict: null });
+  state.scores.clear();
+  Object.assign(todo, { judge: true, scores: true, radius: true });
+}
+
+const judgement = (one, details) => {
+  const { b, sigma } = state.settings;
+  return engine.ask("judge", { photograph: asked(one), details, b, sigma });
+};
+
+const shown = () => state.groups.test[state.selected];
+
+async function judgeSelected() {
+  todo.judge = false;
+  const one = shown();
+  if (!one || !state.bank) return;
+  const pixels = state.painted ?? one.pixels;
+  const verdict = await judgement({ key: state.painted ? null : one.key, pixels }, true);
+  verdict.pixels = pixels;
+  state.verdict = verdict;
+  draw();
+}
+
+const score = (verdict) => ({ score: verdict.score, top: verdict.map.reduce((a, b) => Math.max(a, b), 0) });
+
+async function judgeNext() {
+  const { held, test } = state.groups;
+  const next = [...held, ...test].find((one) => !state.scores.has(one));
+  if (next) {
+    const verdict = score(await judgement(next, false));
+    if (!todo.fit) state.scores.set(next, verdict);
+    return;
+  }
+  todo.scores = false;
+  state.threshold = held.length ? Math.max(...held.map((one) => state.scores.get(one).score)) : null;
+  drawScores();
+  drawMap();
+}
+
+async function findRadius() {
+  todo.radius = false;
+  state.radius = await engine.ask("radius");
+  drawBank();
+}
+
+/** Change settings; resolves when the bank is filled and the photograph shown is judged. */
+async function change(settings) {
+  const next = checked({ ...state.settings, ...settings });
+  const moved = Object.keys(next).filter((name) => String(next[name]) !== String(state.settings[name]));
+  const source = moved.includes("source");
+  state.settings = next;
+  state.before = source ? null : alarms();
+  drawControls();
+  history.replaceState(null, "", toFragment(next));
+  if (source) await openSource(next.source);
+  else if (moved.every((name) => name === "b" || name === "sigma")) {
+    state.scores.clear();
+    await need("judge", "scores");
+  } else await need("fit");
+}
+
+async function openSource(source) {
+  camera?.close();
+  camera = null;
+  get("own").hidden = source !== "files";
+  get("live").hidden = source !== "camera";
+  if (source === "files") return drawOwn();
+  if (source === "camera") return openCamera();
+  await take(await bundled(source), KNOWN.selected);
+}
+
+/** Make these photographs the ones that are worked with. */
+async function take(groups, selected = 0) {
+  await engine.ask("forget");
+  Object.assign(state, { groups, selected, strokes: [], painted: null, cell: null, verdict: null, bank: null });
+  state.scores.clear();
+  state.threshold = null;
+  drawTools();
+  await need("fit");
+}
+
+const alarms = () =>
+  state.threshold === null
+    ? null
+    : new Map(state.groups.test.map((one) => [one, state.scores.get(one)?.score > state.threshold]));
+
+/** Once loaded: the settings of the address, and the first bank. */
+async function start() {
+  const { settings, nonsense } = fromFragment(location.hash);
+  state.settings = settings;
+  drawControls();
+  await engine.start(showProgress);
+  showProgress(0.8, "reading the photographs");
+  await openSource(settings.source);
+  showProgress(1, "");
+  document.body.classList.add("ready");
+  if (nonsense.length) tell(`The address held ${nonsense.join(" and ")}, which is no setting; it was left out.`);
+}
+
+connect();
+const ready = start().catch((error) => {
+  showProgress(null, error.message);
+  throw error;
+});
+ready.catch(() => {});
+
+addEventListener("hashchange", () => {
+  const { settings } = fromFragment(location.hash);
+  if (toFragment(settings) !== toFragment(state.settings)) ready.then(() => change(settings));
+});
+
+window.patchcore = {
+  ready,
+  set: async (settings) => {
+    await ready;
+    await change(settings);
+  },
+  get bank() {
+    return state.bank && { rows: state.bank.rows, picks: Array.from(state.bank.picks) };
+  },
+  judge: async (pixels) => {
+    await ready;
+    if (!(pixels instanceof Float32Array) || pixels.length !== 3 * PLANE) {
+      throw new Error(`pixels must be a Float32Array of ${3 * PLANE} numbers in [0, 1], plane by plane`);
+    }
+    if (pixels.some((x) => !(x >= 0 && x <= 1))) throw new Error("pixels held values outside [0, 1]");
+    return judgement({ key: null, pixels }, false);
+  },
+  state,
+};

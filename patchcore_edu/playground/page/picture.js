@@ -1,0 +1,369 @@
+/* The linked picture: one patch's way from the photograph to the score. Each part draws what the state holds. */
+
+const COLOURS = KNOWN.colours;
+const UNITS = 336; // of the square pictures, 1.5 for a pixel of the photograph
+const scaleOf = (pixels) => (pixels * UNITS) / SIDE;
+
+/** Where one points: [h, w] on the grid of the bank. */
+function cell() {
+  const { verdict, cell: at } = state;
+  if (at && at[0] < verdict.height && at[1] < verdict.width) return at;
+  return [Math.floor(verdict.patch / verdict.width), verdict.patch % verdict.width];
+}
+
+/** The stride of the lowest level's cells in pixels, times s. */
+const step = () => KNOWN.levels[state.bank.settings.levels[0]].stride * state.bank.settings.s;
+
+/** The square of a cell and of its N_p, in units of the square pictures. */
+function squares([h, w]) {
+  const { settings } = state.bank;
+  const { stride } = KNOWN.levels[settings.levels[0]];
+  const reach = Math.floor(settings.p / 2);
+  const [top, left] = [h * step(), w * step()];
+  const square = (y, x, side) => [scaleOf(x), scaleOf(y), scaleOf(side), scaleOf(side)];
+  const deepest = KNOWN.levels[settings.levels.at(-1)];
+  const scale = deepest.stride / stride;
+  const below = [Math.floor((h * settings.s) / scale), Math.floor((w * settings.s) / scale)];
+  const field = below.map((k, axis) => (k - reach) * deepest.stride + deepest.first[axis]);
+  return {
+    cell: square(top, left, stride),
+    neighbourhood: square(top - reach * stride, left - reach * stride, (2 * reach + 1) * stride),
+    field: square(field[0], field[1], deepest.side + 2 * reach * deepest.stride),
+  };
+}
+
+function draw() {
+  if (!state.verdict) return;
+  drawPhotograph();
+  drawFeatures();
+  if (state.bank.drawn) drawNearest();
+  else drawBank();
+  drawMap();
+  drawScores();
+}
+
+/** Where one points has changed: everything but the scores. */
+function drawCell() {
+  if (!state.verdict) return;
+  drawPhotograph();
+  drawFeatures();
+  drawNearest();
+  drawMap();
+}
+
+function drawPhotograph(pixels = state.verdict.pixels) {
+  const context = stage(get("photograph"), UNITS);
+  context.imageSmoothingEnabled = true;
+  context.drawImage(photographRaster(pixels), 0, 0, UNITS, UNITS);
+  if (!state.verdict) return;
+  const { cell: square, neighbourhood, field } = squares(cell());
+  frame(context, field, "#222", 1.2, [5, 4]);
+  frame(context, neighbourhood, COLOURS.neighbourhood, 2);
+  frame(context, square, COLOURS.query, 2);
+  const [h, w] = cell();
+  const { p, levels } = state.bank.settings;
+  const who = shown();
+  get("photograph").setAttribute("aria-label", `${who.name}. Cell row ${h}, column ${w}. Arrow keys move it, space paints.`);
+  get("photograph-text").innerHTML =
+    `<b>${who.name}</b>. The patch at <i>(h, w)</i> = (${h}, ${w}) is <span class="query">one cell</span> of the grid; ` +
+    `its value is the mean over <span class="neighbourhood">N<sub>${p}</sub></span>, ${p === 1 ? "itself alone" : `${p} × ${p} cells`}. ` +
+    (field[2] < UNITS
+      ? `Dashed: all that level ${levels.at(-1)} can see of the photograph from there.`
+      : `Level ${levels.at(-1)} sees so far that its field is larger than the photograph.`);
+}
+
+/** How much each number of the patch embedding adds to the squared distance to m*, largest first. */
+function shares([h, w]) {
+  const { patches, index, width } = state.verdict;
+  const { kept: entries, dim } = state.bank;
+  const at = h * width + w;
+  const row = index[at];
+  const parts = Array.from({ length: dim }, (_, k) => {
+    const test = patches[at * dim + k];
+    const near = entries[row * dim + k];
+    return { k, test, near, share: (test - near) ** 2 };
+  });
+  const total = parts.reduce((sum, { share }) => sum + share, 0) || 1;
+  for (const part of parts) part.share /= total;
+  return parts.sort((a, b) => b.share - a.share);
+}
+
+/** The level and channel that number k of a patch embedding comes from. */
+function channel(k) {
+  for (const level of state.bank.settings.levels) {
+    const { channels } = KNOWN.levels[level];
+    if (k < channels) return { level, c: k };
+    k -= channels;
+  }
+}
+
+const TILES = 6;
+
+function drawFeatures() {
+  const at = cell();
+  const top = shares(at).slice(0, TILES);
+  const tiles = get("tiles");
+  while (tiles.children.length < TILES) {
+    const figure = document.createElement("figure");
+    figure.append(document.createElement("canvas"), document.createElement("figcaption"));
+    tiles.append(figure);
+  }
+  top.forEach((part, i) => {
+    const { level, c } = channel(part.k);
+    const { data, dims } = state.verdict.phi[level];
+    const [, , height, width] = dims;
+    const values = data.subarray(c * height * width, (c + 1) * height * width);
+    const [canvas, caption] = tiles.children[i].children;
+    const context = stage(canvas, 100);
+    context.drawImage(coloured(values, width, height, Math.min(...values), Math.max(...values), VIRIDIS), 0, 0, 100, 100);
+    const [x, y, w, h] = squares(at).neighbourhood.map((units) => (units * 100) / UNITS);
+    frame(context, [x, y, w, h], COLOURS.neighbourhood, 1.5);
+    canvas.setAttribute("role", "img");
+    canvas.setAttribute("aria-label", `Level ${level}, channel ${c}`);
+    caption.innerHTML =
+      `level ${level}, no. ${c}<br><span class="query">${number(part.test)}</span> here<br>` +
+      `<span class="nearest">${number(part.near)}</span> in m*`;
+  });
+  drawVectors(at);
+  const share = top.reduce((sum, part) => sum + part.share, 0);
+  const { dim } = state.bank;
+  get("features-text").innerHTML =
+    `A patch embedding is <b>${dim} numbers</b>. These ${TILES} channels make up ${number(100 * share, 0)} % of the squared ` +
+    "distance between this patch and the nearest one remembered. Bright: large values.";
+}
+
+/** The lowest level's part of the embedding: a line of numbers for each cell of N_p, then their mean. */
+function drawVectors([h, w]) {
+  const { settings, dim, kept: entries } = state.bank;
+  const { data, dims } = state.verdict.phi[settings.levels[0]];
+  const [, channels, height, width] = dims;
+  const reach = Math.floor(settings.p / 2);
+  const rows = [];
+  for (let a = h * settings.s - reach; a <= h * settings.s + reach; a++) {
+    for (let b = w * settings.s - reach; b <= w * settings.s + reach; b++) {
+      const inside = a >= 0 && b >= 0 && a < height && b < width;
+      rows.push(inside ? (c) => data[(c * height + a) * width + b] : () => 0);
+    }
+  }
+  const at = h * state.verdict.width + w;
+  const mean = (c) => state.verdict.patches[at * dim + c];
+  const near = (c) => entries[state.verdict.index[at] * dim + c];
+  const all = [...rows, mean, near].map((value) => Float32Array.from({ length: channels }, (_, c) => value(c)));
+  const low = Math.min(...all.map((row) => Math.min(...row)));
+  const high = Math.max(...all.map((row) => Math.max(...row)));
+  const [thin, thick, gap] = [72 / rows.length, 14, 5];
+  const context = stage(get("vectors"), UNITS, 72 + 2 * (thick + gap) + 2);
+  let y = 0;
+  for (const [i, row] of all.entries()) {
+    const last = i >= rows.length;
+    if (last) y += gap;
+    context.drawImage(coloured(row, channels, 1, low, high, VIRIDIS), 0, y, UNITS - 84, last ? thick : thin);
+    y += last ? thick : thin;
+  }
+  context.font = "12px system-ui, sans-serif";
+  context.textBaseline = "middle";
+  const words = [[COLOURS.neighbourhood, rows.length === 1 ? "1 cell" : `${rows.length} cells`, 36]];
+  words.push([COLOURS.query, "their mean", 72 + gap + 7], [COLOURS.nearest, "m*", 72 + 2 * gap + 21]);
+  for (const [colour, text, down] of words) {
+    context.fillStyle = colour;
+    context.fillRect(UNITS - 80, down - 5, 4, 10);
+    context.fillStyle = getComputedStyle(document.body).color;
+    context.fillText(text, UNITS - 72, down);
+  }
+  get("vectors-text").textContent =
+    `Level ${settings.levels[0]}: ${channels} numbers of each cell in N\u209a, side by side; below them their mean, and m*.`;
+}
+
+/** Where a kept row was seen: the number of its photograph, and its cell. */
+function origin(row) {
+  const { picks, height, width } = state.bank;
+  const patch = picks[row];
+  const place = patch % (height * width);
+  return { image: Math.floor(patch / (height * width)), at: [Math.floor(place / width), place % width] };
+}
+
+function drawBank() {
+  if (!state.bank) return;
+  state.bank.drawn = true;
+  const { photographs, picks, rows, height, width, distance } = state.bank;
+  const thumbs = get("thumbs");
+  const most = Math.min(photographs.length, 8);
+  if (thumbs.photographs !== photographs) {
+    thumbs.photographs = photographs;
+    thumbs.replaceChildren(...photographs.slice(0, most).map(() => document.createElement("canvas")));
+  }
+  const seen = photographs.map(() => []);
+  for (const [row, patch] of picks.entries()) seen[Math.floor(patch / (height * width))].push(row);
+  photographs.slice(0, most).forEach((one, i) => {
+    const canvas = thumbs.children[i];
+    const context = stage(canvas, 100);
+    context.imageSmoothingEnabled = true;
+    context.drawImage(photographRaster(one.pixels), 0, 0, 100, 100);
+    context.fillStyle = "rgba(255, 255, 255, .35)";
+    context.fillRect(0, 0, 100, 100);
+    context.fillStyle = COLOURS.coreset;
+    for (const row of seen[i]) {
+      const [h, w] = origin(row).at;
+      const size = picks.length > 300 ? 2.5 : 5;
+      const middle = (k) => ((k + 0.5 / state.bank.settings.s) * step() * 100) / SIDE;
+      context.fillRect(middle(w) - size / 2, middle(h) - size / 2, size, size);
+    }
+    canvas.setAttribute("role", "img");
+    canvas.setAttribute("aria-label", `Good photograph ${i + 1}: ${seen[i].length} of its patches are kept`);
+  });
+  const greedy = distance ? "picked one by one, always the one farthest from those picked before" : "picked at random";
+  const chosen = picks.length === rows ? "all kept" : greedy;
+  const more = photographs.length > most ? ` The first ${most} of ${photographs.length} photographs are shown.` : "";
+  get("bank-text").innerHTML =
+    `<b>${rows.toLocaleString("en-GB")} patches</b> of ${photographs.length} good photographs; ` +
+    `<span class="coreset">${picks.length.toLocaleString("en-GB")} are remembered</span>, ${chosen}. ` +
+    (state.radius === null ? "" : `The worst covered patch is <b>${number(state.radius)}</b> from them.`) +
+    more;
+  drawNearest();
+}
+
+/** A photograph around a cell, framed, in a square canvas. */
+function closeUp(canvas, pixels, at, colour) {
+  const context = stage(canvas, 100);
+  const around = 80; // pixels of the photograph
+  const { cell: square, neighbourhood } = squares(at);
+  const middle = [square[0] + square[2] / 2, square[1] + square[3] / 2].map((units) => (units * SIDE) / UNITS);
+  const [left, top] = middle.map((k) => Math.min(Math.max(k - around / 2, 0), SIDE - around));
+  const zoom = 100 / around;
+  context.imageSmoothingEnabled = true;
+  context.drawImage(photographRaster(pixels), left, top, around, around, 0, 0, 100, 100);
+  const place = ([x, y, w, h]) => [
+    ((x * SIDE) / UNITS - left) * zoom, ((y * SIDE) / UNITS - top) * zoom, (w * zoom * SIDE) / UNITS, (h * zoom * SIDE) / UNITS,
+  ];
+  frame(context, place(neighbourhood), COLOURS.neighbourhood, 1.2);
+  frame(context, place(square), colour, 2);
+}
+
+function drawNearest() {
+  if (!state.verdict || !state.bank) return;
+  const at = cell();
+  const { index, distance, width, pixels, sStar, patch, score: s, support } = state.verdict;
+  const k = at[0] * width + at[1];
+  const { image, at: place } = origin(index[k]);
+  closeUp(get("query-patch"), pixels, at, COLOURS.query);
+  closeUp(get("nearest-patch"), state.bank.photographs[image].pixels, place, COLOURS.nearest);
+  get("distance").textContent = number(distance[k]);
+  [...get("thumbs").children].forEach((canvas, i) => canvas.classList.toggle("holds", i === image));
+  get("nearest-text").innerHTML =
+    `Its nearest entry <span class="nearest">m*</span> is from good photograph ${image + 1}, cell (${place.join(", ")}). ` +
+    (k === patch
+      ? `This is the patch farthest from the bank: s* = ${number(sStar)}. ` +
+        `<i>w</i> = ${number(s / (sStar || 1), 3)}, from the ${support.length} entries nearest to m*, gives s = ${number(s)}.`
+      : `The patch farthest from the bank is at (${Math.floor(patch / width)}, ${patch % width}).`);
+}
+
+const brightest = () => Math.max(...[...state.scores.values()].map(({ top }) => top), 1e-6);
+
+function drawMap() {
+  if (!state.verdict) return;
+  const high = state.scores.size ? brightest() : Math.max(...state.verdict.map);
+  const context = stage(get("map"), UNITS);
+  context.imageSmoothingEnabled = true;
+  if (state.verdict.high !== high) {
+    state.verdict.high = high;
+    state.verdict.raster = coloured(state.verdict.map, SIDE, SIDE, 0, high, INFERNO);
+  }
+  context.drawImage(state.verdict.raster, 0, 0, UNITS, UNITS);
+  frame(context, squares(cell()).cell, COLOURS.query, 2);
+  get("map-high").textContent = number(high);
+  get("map-text").innerHTML =
+    `Every patch's distance, put back in its place, enlarged and smoothed with <i>σ</i> = ${state.settings.sigma} pixels. ` +
+    "One scale for all photographs: bright is far from everything remembered.";
+  const t = state.threshold;
+  const { score: s } = state.verdict;
+  const verdict = t === null ? "" : s > t ? `above <b>${number(t)}</b>: an alarm` : `not above <b>${number(t)}</b>: no alarm`;
+  get("verdict").innerHTML = `s = <b>${number(s)}</b>${verdict && `, ${verdict}`}`;
+  get("verdict").classList.toggle("alarm", t !== null && s > t);
+}
+
+const kind = (one) => (one.defect === "good" ? "good" : one.defect === "unknown" ? "unknown" : "defect");
+
+function drawScores() {
+  const { held, test } = state.groups;
+  const axis = get("axis");
+  const known = [...held, ...test].filter((one) => state.scores.has(one));
+  const values = known.map((one) => state.scores.get(one).score);
+  const high = 1.08 * Math.max(...values, state.verdict?.score ?? 0, 1e-6);
+  const place = (value) => `${(100 * Math.min(value, high)) / high}%`;
+  if (axis.photographs !== test) {
+    axis.photographs = test;
+    get("dots").replaceChildren(
+      ...test.map((one, i) => {
+        const button = document.createElement("button");
+        const canvas = Object.assign(document.createElement("canvas"), { width: 76, height: 76 });
+        canvas.getContext("2d").drawImage(photographRaster(one.pixels), 0, 0, 76, 76);
+        button.append(canvas);
+        button.addEventListener("click", () => select(i));
+        return button;
+      }),
+    );
+  }
+  // Photographs whose scores are close stand one above the other.
+  const lanes = [];
+  const wide = 100 * (46 / (axis.clientWidth || 1000));
+  const order = test.map((one, i) => [state.scores.get(one)?.score ?? 0, i]).sort(([a], [b]) => a - b);
+  for (const [value, i] of order) {
+    const one = test[i];
+    const button = get("dots").children[i];
+    const at = (100 * value) / high;
+    let lane = lanes.findIndex((end) => at - end >= wide);
+    if (lane < 0) lane = lanes.length;
+    lanes[lane] = at;
+    const alarm = state.threshold !== null && value > state.threshold;
+    button.style.left = place(value);
+    button.style.bottom = `${lane * 46 + 8}px`;
+    button.className = `${kind(one)}${alarm ? " alarm" : ""}${i === state.selected ? " selected" : ""}`;
+    button.hidden = !state.scores.has(one);
+    button.title = `${one.name}: s = ${number(value)}`;
+    button.setAttribute("aria-label", `${one.name}: score ${number(value)}${alarm ? ", alarm" : ""}`);
+    button.setAttribute("aria-pressed", i === state.selected);
+  }
+  get("dots").style.height = `${Math.max(1, lanes.length) * 46 + 10}px`;
+  get("held").replaceChildren(
+    ...held.filter((one) => state.scores.has(one)).map((one) => {
+      const tick = document.createElement("i");
+      tick.style.left = place(state.scores.get(one).score);
+      return tick;
+    }),
+  );
+  const line = get("threshold");
+  line.hidden = state.threshold === null;
+  if (state.threshold !== null) {
+    line.style.left = place(state.threshold);
+    line.firstChild.textContent = `threshold ${number(state.threshold)}`;
+  }
+  const now = get("now");
+  now.hidden = !(state.painted && state.verdict);
+  if (!now.hidden) {
+    now.style.left = place(state.verdict.score);
+    now.firstChild.textContent = `painted ${number(state.verdict.score)}`;
+  }
+  get("axis-high").textContent = number(high, 0);
+  get("scores-text").innerHTML = counted(held);
+}
+
+/** In words: which photographs raise an alarm, and what the last change did. */
+function counted(held) {
+  const { test } = state.groups;
+  if (state.threshold === null || !test.every((one) => state.scores.has(one))) {
+    return state.threshold === null && !held.length ? "Without held-out good photographs there is no threshold." : "";
+  }
+  const now = alarms();
+  const count = (which, alarm) => test.filter((one) => kind(one) === which && now.get(one) === alarm).length;
+  const of = (which) => test.filter((one) => kind(one) === which).length;
+  const parts = [];
+  if (of("defect")) parts.push(`<b>${count("defect", true)} of ${of("defect")}</b> defects are found`);
+  if (of("good")) parts.push(`<b>${count("good", true)} of ${of("good")}</b> good photographs raise a false alarm`);
+  if (of("unknown")) parts.push(`<b>${count("unknown", true)} of ${of("unknown")}</b> photographs raise an alarm`);
+  let text = `${parts.join("; ")}. The threshold is the highest score of ${held.length} good photographs that are not in the bank.`;
+  if (state.before) {
+    const changed = test.filter((one) => state.before.has(one) && state.before.get(one) !== now.get(one));
+    if (changed.length) text += ` Changed sides: ${changed.map((one) => one.name).join("; ")}.`;
+  }
+  return text;
+}

@@ -1,0 +1,83 @@
+/* The settings: what each may be, and how they stand in the page's address. */
+
+const { offered } = KNOWN;
+const SOURCES = ["brick", "grass", "gravel", "files", "camera"];
+
+const complain = (name, value, wanted) => {
+  throw new Error(`${name} was ${JSON.stringify(value)}; it must be ${wanted}`);
+};
+const oneOf = (name, value, allowed) =>
+  allowed.includes(value) ? value : complain(name, value, `one of ${allowed.map((a) => JSON.stringify(a)).join(", ")}`);
+
+/** Settings in full, or an error that names the setting, what it was, and what it may be. */
+function checked(settings) {
+  const known = Object.keys(KNOWN.start);
+  for (const name of Object.keys(settings)) if (!known.includes(name)) complain(name, settings[name], "left out");
+  const { source, levels, p, s, border, ratio, selection, b, sigma } = { ...KNOWN.start, ...settings };
+  oneOf("source", source, SOURCES);
+  const good = Array.isArray(levels) && levels.length > 0 && new Set(levels).size === levels.length;
+  if (!good || levels.some((j) => ![1, 2, 3, 4].includes(j))) complain("levels", levels, "different levels out of 1, 2, 3, 4");
+  oneOf("p", p, offered.p);
+  const cells = KNOWN.levels[Math.max(...levels)].cells;
+  if (p > cells) complain("p", p, `at most ${cells}, as many as the cells of level ${Math.max(...levels)}`);
+  oneOf("s", s, offered.s);
+  oneOf("border", border, offered.border);
+  if (typeof ratio !== "number" || !(ratio > 0 && ratio <= 1)) complain("ratio", ratio, "a number in (0, 1]");
+  oneOf("selection", selection, ["greedy", "random"]);
+  if (!Number.isInteger(b) || b < 1) complain("b", b, "a whole number of at least 1");
+  oneOf("sigma", sigma, offered.sigma);
+  return { source, levels: [...levels].sort(), p, s, border, ratio, selection, b, sigma };
+}
+
+/** Settings from #p=3&levels=2,3. What makes no sense is left out and named. */
+function fromFragment(fragment) {
+  let settings = { ...KNOWN.start };
+  const nonsense = [];
+  for (const [name, text] of new URLSearchParams(fragment.replace(/^#/, ""))) {
+    let value = text;
+    if (name === "levels") value = text.split(",").map(Number);
+    else if (typeof KNOWN.start[name] === "number") value = text === "" ? text : Number(text);
+    try {
+      settings = checked({ ...settings, [name]: value });
+    } catch {
+      nonsense.push(`${name}=${text}`);
+    }
+  }
+  return { settings, nonsense };
+}
+
+const toFragment = (settings) =>
+  "#" + Object.entries(settings).map(([name, value]) => `${name}=${encodeURIComponent(value)}`.replace(/%2C/g, ",")).join("&");
+
+/** The lines of Python that give the same numbers. */
+function inPython(settings) {
+  const { source, levels, p, s, border, ratio, selection, b, sigma } = settings;
+  const tuple = `(${levels.join(", ")}${levels.length === 1 ? "," : ""})`;
+  const open = [];
+  if (border !== "zero") open.push(`border="${border}"`);
+  if (sigma !== 4) open.push(`sigma=${sigma}`);
+  const random = selection === "random";
+  const given = [`levels=${tuple}`, `p=${p}`, `s=${s}`, `coreset_ratio=${random ? 1 : ratio}`, `b=${b}`];
+  if (open.length) given.push(`conventions=Conventions(${open.join(", ")})`);
+  const own = source === "files" || source === "camera";
+  const imports = ["PatchCore", ...(open.length ? ["Conventions"] : [])].join(", ");
+  const data = own ? "ImageFolder" : "PhotoTextures";
+  const [train, test] = own
+    ? ['ImageFolder("good")', 'ImageFolder("good", "test", split="test")']
+    : [`PhotoTextures("${source}", "train")`, `PhotoTextures("${source}", "test")`];
+  return [
+    ...(random ? ["import torch"] : []),
+    `from patchcore_edu import ${imports}`,
+    `from patchcore_edu.datasets import ${data}`,
+    "",
+    `good, test = ${train}, ${test}`,
+    `model = PatchCore(${given.join(", ")}).fit(${own ? "good" : "[good[i].image[None] for i in range(8)]"})`,
+    ...(random
+      ? [
+          `rows = torch.randperm(len(model.bank), generator=torch.Generator().manual_seed(0))`,
+          `model.bank = model.bank.take(rows[:max(1, int(${ratio} * len(rows)))])`,
+        ]
+      : []),
+    "model.predict(test).score",
+  ].join("\n");
+}

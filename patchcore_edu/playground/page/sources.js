@@ -1,0 +1,139 @@
+/* Where photographs come from: textures that are bundled, your own files, the camera. Nothing leaves the browser.
+
+A photograph is {key, pixels, name, defect}: three planes of 224 × 224 numbers in [0, 1]; `defect` is "good", the
+defect's name, or "unknown". */
+
+const SIDE = 224;
+const PLANE = SIDE * SIDE;
+const SHORT = 256; // what the shorter side becomes before the centre is cut out, as for `ImageFolder`
+const MOST_FILES = 60;
+const MOST_PIXELS = 4e6; // larger pictures are first made smaller by the browser
+const LONGEST = 8; // times as long as wide
+
+let photographs = 0;
+const photograph = (pixels, name, defect) => ({ key: ++photographs, pixels, name, defect });
+
+/** {bank, held, test}: photographs of a bundled texture. */
+async function bundled(name) {
+  const groups = { bank: [], held: [], test: [] };
+  for (const [part, bytes] of Object.entries(await payload(name))) {
+    const [group, number, defect] = part.split("/");
+    const pixels = new Float32Array(3 * PLANE);
+    for (let i = 0; i < PLANE; i++) {
+      // Good crops are bytes; drawn ones have 16 bits, all high bytes first.
+      pixels[i] = defect === "good" ? bytes[i] / 255 : (bytes[i] * 256 + bytes[PLANE + i]) / 65535;
+    }
+    pixels.copyWithin(PLANE, 0, PLANE).copyWithin(2 * PLANE, 0, PLANE);
+    groups[group].push(photograph(pixels, `${name}, ${defect} ${Number(number) + 1}`, defect));
+  }
+  return groups;
+}
+
+/** Three planes of 224 × 224 from anything that a canvas can draw, resized by the package's own function. */
+async function planesOf(engine, drawable, width, height) {
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.fillStyle = "white"; // under what is transparent
+  context.fillRect(0, 0, width, height);
+  context.drawImage(drawable, 0, 0, width, height);
+  const { data } = context.getImageData(0, 0, width, height);
+  const planes = new Float32Array(3 * width * height);
+  for (let i = 0, n = width * height; i < n; i++) {
+    for (let c = 0; c < 3; c++) planes[c * n + i] = data[4 * i + c] / 255;
+  }
+  const target = [height, width].map((side) => roundHalfEven((SHORT * side) / Math.min(height, width)));
+  const resized = await engine.ask("resize", { planes, height, width, target });
+  const [top, left] = target.map((side) => roundHalfEven((side - SIDE) / 2));
+  const pixels = new Float32Array(3 * PLANE);
+  for (let c = 0; c < 3; c++) {
+    for (let y = 0; y < SIDE; y++) {
+      const from = (c * target[0] + top + y) * target[1] + left;
+      pixels.set(resized.subarray(from, from + SIDE), c * PLANE + y * SIDE);
+    }
+  }
+  return pixels;
+}
+
+/** One file as a photograph, or an error that says what to do. */
+async function fromFile(engine, file, defect) {
+  let bitmap;
+  try {
+    bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
+  } catch {
+    throw new Error(`${file.name} is no picture that this browser reads; save it as JPEG or PNG.`);
+  }
+  const { width, height } = bitmap;
+  if (Math.max(width, height) > LONGEST * Math.min(width, height)) {
+    bitmap.close();
+    throw new Error(`${file.name} has ${width} × ${height} pixels; cut out a part at most ${LONGEST} times as long as wide.`);
+  }
+  const shrink = Math.min(1, Math.sqrt(MOST_PIXELS / (width * height)));
+  const size = [width, height].map((side) => Math.max(1, Math.round(side * shrink)));
+  try {
+    return photograph(await planesOf(engine, bitmap, ...size), file.name, defect);
+  } finally {
+    bitmap.close();
+  }
+}
+
+/** Photographs of files, and what was wrong with the others. `progress(done, of)` is told after each. */
+async function fromFiles(engine, files, defect, progress) {
+  const taken = [...files].slice(0, MOST_FILES);
+  const wrong = [];
+  if (files.length > MOST_FILES) wrong.push(`The first ${MOST_FILES} of ${files.length} files were taken.`);
+  const good = [];
+  for (const [i, file] of taken.entries()) {
+    try {
+      good.push(await fromFile(engine, file, defect));
+    } catch (error) {
+      wrong.push(error.message);
+    }
+    progress(i + 1, taken.length);
+  }
+  return { good, wrong };
+}
+
+/** Good photographs parted: each fourth sets the threshold, the others fill the bank. */
+function parted(good) {
+  const held = good.filter((_, i) => i % 4 === 3 || (good.length < 4 && i === good.length - 1 && i > 0));
+  return { held, bank: good.filter((one) => !held.includes(one)) };
+}
+
+/** The camera: `frame()` gives three planes of 224 × 224 of what it sees now. */
+class Camera {
+  #engine;
+  #stream;
+  constructor(engine, video, lost) {
+    this.#engine = engine;
+    this.video = video;
+    this.lost = lost;
+  }
+
+  async open() {
+    if (!navigator.mediaDevices?.getUserMedia) {
+      throw new Error("This browser gives a page like this no camera. Open it from a file or over https, or take files.");
+    }
+    try {
+      this.#stream = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 480 }, audio: false });
+    } catch (error) {
+      const refused = error.name === "NotAllowedError";
+      throw new Error(
+        refused
+          ? "The camera was refused. Allow it in the address bar and choose “camera” again, or take files."
+          : `No camera answers (${error.name}). Plug one in and choose “camera” again, or take files.`,
+      );
+    }
+    this.#stream.getVideoTracks()[0].onended = () => this.lost("The camera was unplugged. Plug it in and choose “camera” again.");
+    this.video.srcObject = this.#stream;
+    await this.video.play();
+  }
+
+  frame() {
+    return planesOf(this.#engine, this.video, this.video.videoWidth, this.video.videoHeight);
+  }
+
+  close() {
+    for (const track of this.#stream?.getTracks() ?? []) track.stop();
+    this.video.srcObject = null;
+  }
+}
