@@ -63,6 +63,8 @@ def phi(backbone):
 def test_00_tour(phi):
     patches = patch_set({2: phi[2], 3: phi[3]})
     said("00_tour", f"$40 + 112 = {patches.shape[3]}$", f"it is {patches.shape[1] * patches.shape[2]} patches")
+    found = auroc(explorers_model()[1].score, anomalous())
+    said("00_tour", f"it is {found:.3f}: {round(384 * found)} of 24 · 16 = 384 pairs")
 
 
 def test_01_feature_map(backbone, phi):
@@ -135,6 +137,10 @@ def test_05_memory_bank():
         bank = memory_bank(torch.zeros(32, side, side, 152), s)
         said("05_memory_bank", f"{len(bank):,}", f"{bank.vectors.numel() * 4 / 2**20:.1f} MiB")
         assert len(bank) == rows
+    entries, tests = (patch_set({j: photographs("brick", split).phi[j] for j in (2, 3)}) for split in ("train", "test"))
+    inside = entries[:, 1:-1, 1:-1]
+    far = [float((part - tests[16, 12, 9]).norm(dim=3).min()) for part in (inside, entries)]
+    said("05_memory_bank", "the scratch is {:.1f} from its nearest entry in place of {:.1f}.".format(*far))
 
 
 def test_06_coreset():
