@@ -1,0 +1,92 @@
+"""The pages of the course in a browser, by double click: search, theme, keyboard, phone, no errors."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from patchcore_edu.commands.site import write
+
+NOTEBOOKS = Path(__file__).parent.parent.parent / "notebooks"
+WIDTHS = (390, 800, 1280, 1920)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """The course as pages, without outputs: running all notebooks is not what is tested here."""
+    out = tmp_path_factory.mktemp("site")
+    books = {file.stem: nbformat.read(file, 4) for file in sorted(NOTEBOOKS.glob("*.ipynb"))}
+    drawn = nbformat.v4.new_output("stream", name="stdout", text="wide " * 200)
+    books["00_tour"].cells.append(nbformat.v4.new_code_cell("print(wide)", outputs=[drawn]))
+    write(books, NOTEBOOKS, out, False)
+    return out.as_uri()
+
+
+@pytest.fixture
+def page(browser):
+    """A page of its own, whose errors are collected and must be none."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
+    errors = []
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    page.close()
+    assert errors == []
+
+
+def test_the_search_leads_to_the_section(page, address):
+    page.goto(f"{address}/00_tour.html")
+    page.keyboard.press("/")
+    page.keyboard.type("covering radius")
+    assert page.locator("#found p").inner_text().endswith("sections")
+    first = page.locator("#found a").first
+    assert "06" in first.inner_text() and first.locator("mark").count()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/06_coreset.html**")
+    page.goto(f"{address}/00_tour.html")
+    page.get_by_role("searchbox").fill("<img src=x onerror=alert(1)> zzz")
+    assert page.locator("#found p").inner_text() == "0 sections" and not page.locator("#found img").count()
+    page.keyboard.press("Escape")
+    assert page.locator("#found").is_hidden()
+
+
+def test_the_theme_follows_the_system_until_one_is_chosen(page, address):
+    page.goto(f"{address}/index.html")
+    paper = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(paper)
+    page.emulate_media(color_scheme="dark")
+    page.get_by_role("button", name="light theme").wait_for()
+    dark = page.evaluate(paper)
+    assert light == "rgb(255, 255, 255)" and dark != light
+    page.get_by_role("button", name="light theme").click()
+    assert page.evaluate(paper) == light
+    page.goto(f"{address}/07_anomaly_score.html")
+    assert page.evaluate(paper) == light
+    page.get_by_role("button", name="dark theme").click()
+    assert page.evaluate(paper) == dark
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_page_is_wider_than_the_window(page, address, width):
+    page.set_viewport_size({"width": width, "height": 844})
+    for name in ("index", *(file.stem for file in sorted(NOTEBOOKS.glob("*.ipynb")))):
+        page.goto(f"{address}/{name}.html")
+        page.evaluate("document.querySelectorAll('details').forEach((folded) => { folded.open = true; })")
+        assert page.evaluate("document.documentElement.scrollWidth") == width, name
+
+
+def test_norms_stand_upright_and_links_lead_on(page, address):
+    page.goto(f"{address}/07_anomaly_score.html")
+    bars = page.evaluate(
+        """[...document.querySelectorAll('.formula mo')].filter((mo) => mo.textContent === '‖')
+        .map((mo) => [mo.getBoundingClientRect().top, mo.getBoundingClientRect().height])"""
+    )
+    assert len(bars) >= 6
+    for (top, height), (other_top, other_height) in zip(bars[::2], bars[1::2], strict=True):
+        assert abs(top - other_top) < 1 and abs(height - other_height) < 1
+    page.get_by_role("link", name="Next: 08").click()
+    page.wait_for_url("**/08_anomaly_map.html")
+    page.get_by_role("link", name="Glossary").click()
+    page.wait_for_url("**/index.html#Terms")
+    assert 0 <= page.locator("#Terms").bounding_box()["y"] < 300
