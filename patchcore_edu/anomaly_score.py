@@ -111,6 +111,8 @@ def image_score(
     real_tensor("patches", patches, "(n, h', w', d)")
     if neighbours is None:
         neighbours = patch_neighbours(patches, vectors)
+    if not isinstance(neighbours, tuple | list) or len(neighbours) != 2:
+        raise ValueError(f"neighbours was of type {type(neighbours).__name__}; it must be a pair (distance, row)")
     distance, nearest = neighbours
     if real_tensor("neighbours", distance, "(n, h', w')").shape != patches.shape[:3]:
         raise ValueError(

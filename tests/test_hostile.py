@@ -10,6 +10,7 @@ from patchcore_edu import (
     feature_maps,
     feature_vector,
     greedy_coreset,
+    image_score,
     max_patch_score,
     memory_bank,
     merge_levels,
@@ -48,6 +49,10 @@ TAKES_A_TENSOR = {
         (lambda: merge_levels(None), "maps was of type NoneType; it must be a list"),
         (lambda: merge_levels([maps, None]), "phi was of type NoneType; it must be"),
         (lambda: merge_levels([None, maps]), "phi was of type NoneType; it must be"),
+        (
+            lambda: image_score(torch.ones(1, 2, 2, 3), torch.ones(4, 3), 2, 5),
+            "neighbours was of type int; it must be a",
+        ),
         (lambda: patch_set({}), "phi was {}; it must map at least one level"),
         (lambda: neighbourhood(0, 0, 3, shape=28), "shape was 28; it must be (h*, w*), the size of the map in cells"),
         (lambda: neighbourhood(0, 0, 3, shape=(28,)), "shape was (28,); it must be (h*, w*)"),

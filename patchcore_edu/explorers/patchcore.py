@@ -235,7 +235,7 @@ class Pipeline(Explorer):
         self._table, self._saved = ipywidgets.HTML(), ipywidgets.Label()
         super().__init__(**settings)
         button = ipywidgets.Button(description="Save as CSV", tooltip=f"Write all settings tried to {FILE}")
-        button.on_click(lambda _: self.save())
+        button.on_click(self._save_or_say_why)
         self.widget.children += (self._table, ipywidgets.HBox([button, self._saved]))
 
     def save(self, path: str | Path = FILE) -> None:
@@ -247,6 +247,12 @@ class Pipeline(Explorer):
         with replacing(path) as file:
             file.write(text.getvalue().encode())
         self._saved.value = f"{len(self.tried)} settings are in {Path(path).resolve()}"
+
+    def _save_or_say_why(self, button: ipywidgets.Button) -> None:
+        try:
+            self.save()
+        except OSError as error:
+            self._saved.value = f"Not saved: {error}"
 
     def _show(self, change: object = None) -> None:
         now = settings(self.state)

@@ -82,3 +82,7 @@ def test_the_table_is_saved_and_bounded(tmp_path, monkeypatch):
     assert float(lines[1][7]) == pytest.approx(float(explorer.tried[next(iter(explorer.tried))][7]))
     assert explorer._table.value.count("<tr>") == 9, "a head and the last eight"
     assert str(tmp_path / "patchcore_settings.csv") in explorer._saved.value
+    (tmp_path / "patchcore_settings.csv").unlink()
+    (tmp_path / "patchcore_settings.csv").mkdir()
+    explorer.widget.children[-1].children[0].click()
+    assert explorer._saved.value.startswith("Not saved: ") and "a folder is there" in explorer._saved.value
