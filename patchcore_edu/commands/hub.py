@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from patchcore_edu.checks import EXERCISES
+from patchcore_edu.workshop.capacity import bears
 from patchcore_edu.workshop.settings import TEACHER, Settings, default_state, seats_are_apart
 
 WORKSHOP = Path(__file__).parent.parent / "workshop"
@@ -140,6 +141,10 @@ def welcome(settings: Settings) -> list[str]:
     lines += [f"teacher               name {TEACHER}, passphrase {settings.teacher_passphrase}"]
     lines += [f"seats                 {settings.seats} at once, each up to {settings.memory_mib:,} MiB; stopped after "
               f"{settings.idle_minutes:g} idle minutes"]  # fmt: skip
+    try:
+        lines += [f"this machine bears    {bears(settings.seats, settings.state)}"]
+    except RuntimeError as error:
+        lines += [f"TOO SMALL             {error}"]
     lines += [f"files, log            {settings.state}"]
     if not seats_are_apart():
         lines += ["Seats are NOT kept apart: all run as you, and who opens a terminal can read every seat's files and "

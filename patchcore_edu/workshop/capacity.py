@@ -5,37 +5,42 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
+from patchcore_edu.workshop.settings import default_state
+
+SEAT_MIB = 700
 HUB_MIB = 400  # the hub, its proxy and the culler
 SYSTEM_MIB = 1024
 SEAT_DISK_MIB = 50  # notebooks with their outputs, settings, temporary files
 SEATS_ON_A_CORE = 15
 
 
-def workshop(seats: int, seat_mib: int, folder: Path) -> str:
+def bears(seats: int, folder: Path | None = None) -> str:
     """Say that this machine bears so many seats, or raise with what is missing.
 
     Args:
         seats: learners at once.
-        seat_mib: what a seat holds in the course's own run.
-        folder: on the disk that the seats' files will be on.
+        folder: on the disk that the seats' files will be on; by default where the hub keeps them.
 
     Raises:
         RuntimeError: what to do about it.
     """
+    if seats < 1:
+        raise RuntimeError(f"seats was {seats}; it must be at least 1")
     if find_spec("jupyterhub") is None or find_spec("configurable_http_proxy") is None:
         raise RuntimeError("the workshop's packages are missing: run `pip install -e '.[hub]'` in the project's folder")
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
     available = Path("/proc/meminfo")
     if available.exists():  # what the system only keeps for later counts as free
         free = int(available.read_text().split("MemAvailable:")[1].split()[0]) // 1024
-    borne = max(0, free - HUB_MIB - SYSTEM_MIB) // seat_mib
+    borne = max(0, free - HUB_MIB - SYSTEM_MIB) // SEAT_MIB
     if borne < seats:
-        needed = seats * seat_mib + HUB_MIB + SYSTEM_MIB
+        needed = seats * SEAT_MIB + HUB_MIB + SYSTEM_MIB
         raise RuntimeError(f"{seats} seats need {needed:,} MiB of memory, and {free:,} are free: enough for {borne}; "
                            "take fewer seats, a larger machine, or the playground for some")  # fmt: skip
     cores = os.cpu_count() or 1
     if cores * SEATS_ON_A_CORE < seats:
         raise RuntimeError(f"{seats} seats need {-(-seats // SEATS_ON_A_CORE)} cores, and this machine has {cores}")
+    folder = folder or default_state()
     while not folder.exists():
         folder = folder.parent
     disk = shutil.disk_usage(folder).free // 2**20

@@ -10,6 +10,7 @@ import pytest
 from patchcore_edu.__main__ import main
 from patchcore_edu.checks import EXERCISES
 from patchcore_edu.checks import auroc as check_auroc
+from patchcore_edu.workshop import capacity
 from patchcore_edu.workshop.teacher import Row, most_met, read_row, report
 
 
@@ -108,3 +109,20 @@ def test_only_a_workshops_folder_is_deleted(tmp_path, capsys):
     (tmp_path / "thesis").write_text("dear")
     assert main(["hub", "--delete-everything", "--state", str(tmp_path)]) == 2
     assert (tmp_path / "thesis").exists()
+
+
+def test_the_doctor_says_whether_this_machine_bears_so_many_seats(require, capsys, monkeypatch):
+    require(importlib.util.find_spec("jupyterhub"), "jupyterhub")
+    assert main(["doctor", "--workshop", "1"]) == 0
+    assert capsys.readouterr().out.startswith("ok    1 seats: ")
+    assert main(["doctor", "--workshop", "100000"]) == 1
+    assert "of memory, and" in (printed := capsys.readouterr().out) and printed.startswith("FAIL  100000 seats need")
+    monkeypatch.setattr(capacity, "SEAT_MIB", 0.001)
+    assert main(["doctor", "--workshop", "100000"]) == 1
+    assert "cores, and this machine has" in capsys.readouterr().out
+
+
+def test_the_doctor_names_what_is_not_installed(monkeypatch):
+    monkeypatch.setattr(capacity, "find_spec", lambda name: None)
+    with pytest.raises(RuntimeError, match="pip install"):
+        capacity.bears(1)
