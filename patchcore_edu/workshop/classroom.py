@@ -93,6 +93,10 @@ class Learner:
             await asyncio.sleep(1)
         raise RuntimeError(f"{self.name} has no server: {answer and (answer.code, _text(answer))}")
 
+    async def stop(self) -> HTTPResponse:
+        """Stop the seat's server; the answer's code is 202 or 204."""
+        return await self.ask(f"/hub/api{self.seat.replace('/user', '/users', 1)}/server", "DELETE")
+
     async def get(self, path: str) -> dict:
         """What an API of the seat's server answers, as JSON."""
         answer = await self.ask(self.seat + path)

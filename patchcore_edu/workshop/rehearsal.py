@@ -108,6 +108,7 @@ async def _learner(learner: Learner, notebooks: tuple[str, ...], pace: Pace, dra
             await _slide(kernel, draw, result)
         kernel.close()
         await learner.ask(f"{learner.seat}/api/kernels/{kernel.id}", "DELETE")
+    await learner.stop()
 
 
 async def _slide(kernel: Kernel, draw: random.Random, result: Result) -> None:

@@ -19,7 +19,7 @@ parser.add_argument("seats", type=int)
 parser.add_argument("--port", type=int, default=8600)
 parser.add_argument("--notebooks", nargs="+", default=["00_tour.ipynb", "03_aggregation.ipynb"])
 for pace, seconds in vars(Pace()).items():
-    parser.add_argument(f"--{pace}", type=type(seconds), default=seconds)
+    parser.add_argument(f"--{pace}", type=int if pace == "slides" else float, default=seconds)
 chosen = parser.parse_args()
 
 with tempfile.TemporaryDirectory(prefix="rehearsal", dir="/tmp") as folder:

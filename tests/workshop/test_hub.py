@@ -34,7 +34,7 @@ def test_what_a_learner_saved_is_there_after_a_restart_of_the_seat(three, run):
     notebook = run(learner.get("/api/contents/03_aggregation.ipynb"))["content"]
     notebook["cells"][0]["source"] = "mine"
     assert run(learner.save("03_aggregation.ipynb", notebook)).code == 200
-    assert run(learner.ask(f"/hub/api{learner.seat.replace('/user', '/users')}/server", "DELETE")).code in (202, 204)
+    assert run(learner.stop()).code in (202, 204)
     run(learner.start())
     assert run(learner.get("/api/contents/03_aggregation.ipynb"))["content"]["cells"][0]["source"] == "mine"
 
@@ -142,3 +142,29 @@ def test_the_teacher_lets_a_learner_choose_a_new_pin(three, run, workshop):
     assert run(again.log_in()).code == 403
     assert run(teacher.ask("/hub/progress", "POST", form={"_xsrf": token, "name": "fatma"})).code == 200
     assert run(again.log_in()).code == 200
+
+
+def test_a_rehearsal_runs_without_failures_and_sees_one(three, run, workshop):
+    from patchcore_edu.workshop.rehearsal import Pace, rehearse
+
+    # Three other seats: the first three make room.
+    for learner, _ in three:
+        assert run(learner.ask(f"/hub/api{learner.seat.replace('/user', '/users')}/server", "DELETE")).code in (
+            202,
+            204,
+        )
+    cells = ["import ipywidgets\nslider = ipywidgets.IntSlider(min=0, max=9)\nanswer = ipywidgets.IntSlider()\n"
+             "slider.observe(lambda change: setattr(answer, 'value', change['new'] + 10), 'value')\nslider",
+             "from IPython.display import display\ndisplay({'image/png': ''}, raw=True)"]  # fmt: skip
+    notebook = {"cells": [{"cell_type": "code", "source": cell, "metadata": {}, "outputs": [], "execution_count": None}
+                          for cell in cells], "metadata": {}, "nbformat": 4, "nbformat_minor": 4}  # fmt: skip
+    (workshop.folder / "notebooks" / "short.ipynb").write_text(json.dumps(notebook))
+    pace = Pace(arrival=1, reading=0.1, sliding=0.1, slides=2)
+    passphrase = workshop.settings().passphrase
+    result = run(rehearse(workshop.address, passphrase, 3, ("short.ipynb",), pace))
+    assert result.failures == [] and result.cells == 6 and len(result.slide) == 6
+    assert len(result.start) == len(result.first_picture) == 3 and min(result.first_picture) > min(result.start)
+    assert len(result.seat_mib) >= 3 and result.all_mib > min(result.seat_mib.values()) > 20
+    assert "failures         0" in str(result)
+    missing = run(rehearse(workshop.address, passphrase, 1, ("missing.ipynb",), pace))
+    assert len(missing.failures) == 1 and "404" in missing.failures[0]
