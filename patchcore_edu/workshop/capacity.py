@@ -1,4 +1,7 @@
-"""What a machine bears: how many seats, from what each was measured to hold (tests/benchmarks/README.md)."""
+"""What a machine bears: how many seats.
+
+The figures are estimates from single kernels until tests/benchmarks/workshop.py was run with a full room.
+"""
 
 import os
 import shutil

@@ -1,7 +1,8 @@
 """The proxy in Python, `configurable-http-proxy`, with what a room needs beyond it: `python proxy.py [options]`.
 
-JupyterHub starts it. It adds to the package: TLS; a browser's choice of WebSocket protocol, without which Chromium
-breaks the connection; a WebSocket that ends at the browser when it ended at the server; more than ten requests at once.
+JupyterHub starts it. It adds to the package: TLS; a browser's choice of WebSocket protocol and its binary messages,
+without which Chromium breaks the connection; a WebSocket that ends at the browser when it ended at the server; more
+than ten requests at once.
 """
 
 import argparse
@@ -54,6 +55,11 @@ class Handler(ProxyHandler):
 
     def select_subprotocol(self, subprotocols):
         return self.ws_client.selected_subprotocol
+
+    def on_message(self, message):
+        if self.ws_client:
+            self.proxy.update_last_activity(self.target["prefix"])
+            self.ws_client.write_message(message, binary=isinstance(message, bytes))
 
     def _from_server(self, message):
         if message is None:
