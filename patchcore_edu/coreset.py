@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from patchcore_edu.nearest_neighbours import centre, nearest_neighbours, ranking_blocks, single_or_double
 from patchcore_edu.threads import in_parts
-from patchcore_edu.validation import one_of, real_number, real_tensor, whole_number
+from patchcore_edu.validation import one_of, real_number, real_tensor, row_numbers, whole_number
 
 PROJECTIONS = ("gaussian", "linear", "sparse")
 STARTS = ("random", "random, dropped", "mean of ten", "far from the mean")
@@ -346,9 +346,5 @@ def covering_radius(vectors: torch.Tensor, chosen: torch.Tensor | Sequence[int])
     Source: §3.2, eq. (5).
     """
     real_tensor("vectors", vectors, "(N, d)")
-    rows = chosen.tolist() if isinstance(chosen, torch.Tensor | np.ndarray) else chosen
-    good = isinstance(rows, Sequence) and all(type(row) is int and 0 <= row < len(vectors) for row in rows)
-    if not good or len(rows) == 0:
-        raise ValueError(f"chosen was {chosen!r}; it must name at least one row from 0 to {len(vectors) - 1}")
-    distance, _ = nearest_neighbours(vectors, vectors[rows])
+    distance, _ = nearest_neighbours(vectors, vectors[row_numbers("chosen", chosen, len(vectors))])
     return float(distance.max())

@@ -369,17 +369,20 @@ def test_bad_input_of_the_coreset(arguments, message):
         (lambda: random_projection(four[0]), "vectors was a tensor of shape (3,) and dtype float32; it must be"),
         (
             lambda: covering_radius(four, torch.tensor([])),
-            "chosen was tensor([]); it must name at least one row",
+            "chosen was a tensor of shape (0,) and dtype float32; it must be",
         ),
         (
             lambda: covering_radius(four, torch.tensor([4])),
-            "chosen was tensor([4]); it must name at least one row",
+            "chosen held numbers from 4 to 4; they must lie from 0 to 3",
         ),
-        (lambda: covering_radius(four, [0.5]), "chosen was [0.5]; it must name at least one row from 0 to 3"),
-        (lambda: covering_radius(four, "0"), "chosen was '0'; it must name at least one row from 0 to 3"),
-        (lambda: covering_radius(four, torch.tensor([[0]])), "chosen was tensor([[0]]); it must name at least one row"),
+        (lambda: covering_radius(four, [0.5]), "chosen was a tensor of shape (1,) and dtype float32; it must be"),
+        (lambda: covering_radius(four, "0"), "chosen was of type str; it must be a tensor of whole numbers"),
+        (
+            lambda: covering_radius(four, torch.tensor([[0]])),
+            "chosen was a tensor of shape (1, 1) and dtype",
+        ),
         (lambda: random_projection(four, seed=None), "seed was None; it must be a whole number of at least 0"),
-        (lambda: covering_radius(four, torch.tensor([-1])), "chosen was tensor([-1]); it must name at least one row"),
+        (lambda: covering_radius(four, torch.tensor([-1])), "chosen held numbers from -1 to -1; they must lie"),
     ],
 )
 def test_bad_input(call, message):
