@@ -7,6 +7,7 @@ COMMANDS = {
     "demo": "fit, predict, print the figures, save one picture",
     "doctor": "say whether this machine can run the course",
     "hub": "serve a workshop: a seat with the notebooks for each learner",
+    "pack": "wheels, notebooks and pages in one folder, for a room without internet",
     "pictures": "make the README's pictures again",
     "playground": "write PatchCore as one live web page that needs no Python",
     "progress": "who has solved which exercise, and which mistakes were met most often",
