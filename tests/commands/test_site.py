@@ -118,7 +118,7 @@ def test_explorers_lead_into_the_playground_or_live_in_the_page(built, folder):
         cell.outputs = [nbformat.v4.new_output("display_data", data, metadata=about)]
     html = page(book, folder, title="One", playground=True)
     assert html.count('href="playground.html#p=5&amp;b=9"') == 2
-    assert html.count("<iframe") == 1 and 'src="playground.html#p=5&amp;b=9&amp;embed=1"' in html
+    assert html.count("<iframe") == 1 and 'src="playground.html#p=5&amp;b=9"' in html
     assert html.count('alt="s"') == 2 and html.count("<img") == 3
 
 
