@@ -258,3 +258,8 @@ def test_the_receptive_field_is_what_pixels_can_change(name, level):
         assert first == 0 or not changed(slice(0, first), everything)
         assert last == 255 or not changed(slice(last + 1, 256), everything)
         assert changed(slice(first, first + 1), everything) and changed(slice(last, last + 1), everything)
+
+
+def test_shapes_can_be_had_without_numbers():
+    with torch.device("meta"):
+        assert load_backbone("wide_resnet50_2", weights=None).channels == {1: 256, 2: 512, 3: 1024, 4: 2048}
