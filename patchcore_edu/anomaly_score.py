@@ -130,7 +130,8 @@ def _rows_of(vectors: torch.Tensor, name: str, rows: torch.Tensor, shape: torch.
     if not isinstance(rows, torch.Tensor) or rows.dtype != torch.int64 or rows.shape != shape:
         was = f"{tuple(rows.shape)} and dtype {rows.dtype}" if isinstance(rows, torch.Tensor) else repr(rows)
         raise ValueError(f"{name} had rows of shape {was}; it must be {tuple(shape)} and dtype torch.int64")
-    if rows.min() < 0 or rows.max() >= len(vectors):
+    # While a graph is traced for the browser, there are no values to look at.
+    if not torch.compiler.is_exporting() and (rows.min() < 0 or rows.max() >= len(vectors)):
         raise ValueError(
             f"{name} held rows from {rows.min()} to {rows.max()}; vectors has rows from 0 to {len(vectors) - 1}"
         )
