@@ -165,13 +165,18 @@ def centre(vectors: torch.Tensor) -> torch.Tensor:
 
 
 def _keep_nearest(best: torch.Tensor, index: torch.Tensor, ranking: torch.Tensor, first: int) -> None:
+    """Merge a tile's nearest into the nearest so far; of equally near rows, the lowest."""
     k = best.shape[1]
     if k == 1:
         row = torch.from_numpy(ranking.numpy().argmin(1))[:, None]  # several times as fast as torch's
     else:
-        row = ranking.topk(min(k, ranking.shape[1]), largest=False).indices
+        near = ranking.topk(min(k + 1, ranking.shape[1]), largest=False)
+        row = near.indices[:, :k].sort(dim=1).values
+        if ranking.shape[1] > k:
+            tied = (near.values[:, k - 1] == near.values[:, k]).nonzero()[:, 0]  # topk may have kept any of these
+            row[tied] = ranking[tied].argsort(dim=1, stable=True)[:, :k].sort(dim=1).values
     both = torch.cat([best, ranking.gather(1, row)], dim=1)
-    order = both.topk(k, largest=False).indices
+    order = both.sort(dim=1, stable=True).indices[:, :k]
     best.copy_(both.gather(1, order))
     index.copy_(torch.cat([index, row + first], dim=1).gather(1, order))
 

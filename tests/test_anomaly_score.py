@@ -183,3 +183,13 @@ def test_bad_input(call, message):
     with pytest.raises(ValueError) as error:
         call()
     assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_equal_distances_go_where_the_definition_sends_them(seed):
+    generator = torch.Generator().manual_seed(seed)
+    n, b = (int(torch.randint(low, 12, (1,), generator=generator)) for low in (4, 1))
+    vectors = torch.randint(0, 4, (n, 2), generator=generator).double()
+    patches = torch.randint(0, 6, (1, 1, 5, 2), generator=generator).double()
+    expected = definitions.image_score(patches[0, 0].tolist(), vectors.tolist(), min(b, n))
+    assert float(image_score(patches, vectors, b)) == pytest.approx(expected)

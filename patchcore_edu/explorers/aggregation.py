@@ -112,6 +112,7 @@ def _complete(name: str, p: int, dim: int, k: int) -> torch.Tensor:
 
 
 @lru_cache(maxsize=256)
+@torch.enable_grad()  # also where the reader has switched gradients off
 def _weights(name: str, p: int, dim: int, h: int, w: int, k: int) -> torch.Tensor:
     """(c, h*, w*): how much each number of φ adds to number k at (h, w). f_agg is linear, so this is its gradient."""
     phi = torch.zeros(1, CHANNELS, *SHAPE, requires_grad=True)

@@ -106,7 +106,7 @@ def _dotted(i: int, s: int, step: int) -> bytes:
     places = torch.arange(0, PIXELS, s * step) + step // 2 - 1
     for down in range(2):
         for right in range(2):
-            image[:, places[:, None] + down, places + right] = torch.tensor([red, green, blue])[:, None, None]
+            image[:, places[:, None] + down, places + right] = image.new_tensor([red, green, blue])[:, None, None]
     return png(image)
 
 

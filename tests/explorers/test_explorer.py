@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from patchcore_edu import aggregate, explorers
-from patchcore_edu.explorers import Neighbourhood
+from patchcore_edu.explorers import Aggregation, Neighbourhood, PatchSet
 from patchcore_edu.explorers.machinery import kept_text
 from patchcore_edu.explorers.machinery.base import KEPT, Explorer, Picture, choice, settings_that_fit, switch, whole
 
@@ -145,3 +145,16 @@ def test_a_picture_that_was_interrupted_is_drawn_the_next_time(monkeypatch):
     assert explorer.state.p == 3 and explorer._view.caption == "p = 1"
     explorer._repr_mimebundle_()
     assert explorer._view.caption == "p = 3"
+
+
+def test_a_reader_s_own_defaults_of_torch_change_nothing():
+    kept = PatchSet(s=2)._view.caption, Aggregation(h=3)._view.caption
+    torch.set_default_dtype(torch.float64)
+    torch.set_grad_enabled(False)
+    try:
+        tour = PatchSet(s=2, photograph=17).picture(), Aggregation(h=3, p=7).picture()
+        assert all("Nothing to show" not in picture.caption for picture in tour)
+        assert (PatchSet(s=2)._view.caption, Aggregation(h=3)._view.caption) == kept
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_grad_enabled(True)
