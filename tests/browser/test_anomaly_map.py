@@ -12,8 +12,9 @@ def test_anomaly_map(open_explorer):
 
     def expect_alarms(threshold: float) -> None:
         alarm = tests.score > threshold
-        text = f"{alarm[16:].sum()} of 24 defects, {alarm[:16].sum()} of 16 good photographs"
-        expect(shown.number("alarms")).to_have_text(text)
+        found, false = int(alarm[16:].sum()), int(alarm[:16].sum())
+        text = f"{found} defects found, {24 - found} missed; {false} false alarms, {16 - false} good ones pass"
+        expect(shown.number("confusion")).to_have_text(text)
 
     expect_alarms(29.5)
     for _ in range(4):

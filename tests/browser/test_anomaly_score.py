@@ -12,7 +12,7 @@ def test_anomaly_score(open_explorer):
     def expect_nearest(i: int, h: int, w: int) -> None:
         row = int(tests.nearest[i, h, w])
         where = ", ".join(map(str, fitted.bank.position[row].tolist()))
-        text = f"row {row:,} of MC: good photograph {int(fitted.bank.image[row])}, (h, w) = ({where})"
+        text = f"row {row:,}: photograph {int(fitted.bank.image[row])}, (h, w) = ({where})"
         expect(shown.number("m*")).to_have_text(text)
 
     expect_nearest(16, 12, 9)

@@ -87,6 +87,6 @@ def test_norms_stand_upright_and_links_lead_on(page, address):
         assert abs(top - other_top) < 1 and abs(height - other_height) < 1
     page.get_by_role("link", name="Next: 08").click()
     page.wait_for_url("**/08_anomaly_map.html")
-    page.get_by_role("link", name="Glossary").click()
+    page.get_by_role("link", name="Glossary", exact=True).click()
     page.wait_for_url("**/index.html#Terms")
     assert 0 <= page.locator("#Terms").bounding_box()["y"] < 300

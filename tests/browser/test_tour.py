@@ -17,7 +17,7 @@ def test_paint_defect(open_explorer):
     mouse.up()
     # A slow kernel gets there after the last of several maps.
     last = "print(len(explorer.state.strokes), explorer.state.strokes[0]['path'][-1])"
-    shown.wait_until(last, "1 [166, 106]")
+    shown.wait_until(last, "1 [166.0, 106.0]")
     shown.assert_right()
     one = score.text_content()
     assert float(one) > float(clean) + 5

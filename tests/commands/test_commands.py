@@ -85,11 +85,11 @@ def test_the_doctor_needs_nothing_but_python(missing, tmp_path):
 
 
 def test_whoever_imports_without_a_package_is_sent_to_the_doctor(tmp_path):
-    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['sklearn'] = None")
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['scipy'] = None")
     path = os.pathsep.join([str(tmp_path), str(Path(patchcore_edu.__file__).parent.parent)])
     command = [sys.executable, "-c", "import patchcore_edu"]
     done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
-    assert "sklearn is missing" in done.stderr and "python -m patchcore_edu doctor" in done.stderr
+    assert "scipy is missing" in done.stderr and "python -m patchcore_edu doctor" in done.stderr
 
 
 @pytest.mark.parametrize(

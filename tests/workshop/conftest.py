@@ -12,6 +12,7 @@ import time
 import urllib.request
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -134,16 +135,20 @@ def remove_users(homes: Path) -> None:
 
 @pytest.fixture(scope="session")
 def loop():
-    """One event loop for all: a learner's sockets belong to it."""
+    """One event loop for all: a learner's sockets belong to it. In a thread: a browser's tests may run one beside it."""
     loop = asyncio.new_event_loop()
+    thread = Thread(target=loop.run_forever, daemon=True)
+    thread.start()
     yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
     loop.close()
 
 
 @pytest.fixture(scope="session")
 def run(loop):
     """`run(coroutine)` waits for it."""
-    return loop.run_until_complete
+    return lambda coroutine: asyncio.run_coroutine_threadsafe(coroutine, loop).result()
 
 
 @pytest.fixture(scope="session")
