@@ -135,7 +135,7 @@ def remove_users(homes: Path) -> None:
 
 @pytest.fixture(scope="session")
 def loop():
-    """One event loop for all: a learner's sockets belong to it. In a thread: a browser's tests may run one beside it."""
+    """One event loop for all: a learner's sockets belong to it. In a thread, for a browser's tests have their own."""
     loop = asyncio.new_event_loop()
     thread = Thread(target=loop.run_forever, daemon=True)
     thread.start()
