@@ -115,7 +115,8 @@ def test_a_killed_hub_comes_back_and_no_kernel_forgets(seated, run, workshop):
     assert "takes over its seats" in workshop.output.read_text()
     newcomer = workshop.learner("Anna")
     assert eventually(run, newcomer.log_in).code == 200
-    eventually(run, lambda: newcomer.get("/api/contents"))  # her seat ran on, and is hers
+    run(newcomer.start())  # her seat ran on: it only gives her new browser its cookie
+    run(newcomer.get("/api/contents"))
 
 
 def test_a_killed_server_starts_anew_with_the_work(seated, run, workshop):
