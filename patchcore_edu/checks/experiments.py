@@ -33,8 +33,8 @@ EXPERIMENTS = {
         _largest_step,
     ),
     "02 ex. 2": Experiment(
-        "how many of the 30 places of a 6 × 5 map have fewer than 9 cells in N_3",
-        lambda: sum(len(neighbourhood(h, w, 3, (6, 5))) < 9 for h in range(6) for w in range(5)),
+        "how many cells N_1 to N_5 hold together, added up over all 30 places of a 6 × 5 map",
+        lambda: sum(len(neighbourhood(h, w, p, (6, 5))) for p in range(1, 6) for h in range(6) for w in range(5)),
     ),
     "05 ex. 2": Experiment(
         "the GiB of a bank of 209 images with 28 × 28 patches of 1024 numbers of 4 bytes",

@@ -1,7 +1,12 @@
+import json
+from pathlib import Path
+
 import pytest
 
 from patchcore_edu import checks as check
 from patchcore_edu.checks.experiments import EXPERIMENTS
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -19,3 +24,10 @@ def test_no_number_yet_and_no_number_at_all():
         check.experiment("09 ex. 3", "many")
     with pytest.raises(ValueError, match="name was '09 ex\\. 9'"):
         check.experiment("09 ex. 9", 1)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_its_notebook_asks_for_the_number(name):
+    [notebook] = NOTEBOOKS.glob(f"{name[:2]}_*.ipynb")
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    assert sum(f'check.experiment("{name}"' in "".join(cell["source"]) for cell in cells) == 1
