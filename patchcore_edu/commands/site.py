@@ -20,6 +20,8 @@ from patchcore_edu.commands.pages import HERE, highlighting, page, sections, tit
 from patchcore_edu.files import folder_to_write
 
 INDEX = "README.md"
+CELL = 1800
+"""Seconds that a cell may take: the slowest take a minute, but not on every machine."""
 TOGETHER = 2
 """Notebooks that run at a time: a small laptop has two cores."""
 
@@ -85,7 +87,7 @@ def execute(file: Path) -> NotebookNode:
     book = nbformat.read(file, as_version=4)
     kernel = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
     client = NotebookClient(
-        book, km=kernel, timeout=600, store_widget_state=False, resources={"metadata": {"path": str(file.parent)}}
+        book, km=kernel, timeout=CELL, store_widget_state=False, resources={"metadata": {"path": str(file.parent)}}
     )
     try:
         client.execute()

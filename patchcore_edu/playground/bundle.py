@@ -1,7 +1,7 @@
 """The playground as files: one page, and beside it what it loads, packed so that a double click is enough.
 
 From file:// a browser fetches nothing and starts no module. So everything comes as classic scripts that hold
-gzip + base64, and the engine runs in a worker made from memory.
+compressed bytes as text, and the engine runs in a worker made from memory.
 """
 
 import gzip
@@ -14,6 +14,8 @@ import tempfile
 from base64 import b64encode
 from importlib.util import find_spec
 from pathlib import Path
+
+import numpy as np
 
 from patchcore_edu import colours
 from patchcore_edu.backbone import load_backbone
@@ -34,6 +36,10 @@ SCRIPTS = (
     "main.js",
 )
 EXPORTERS = ("onnx", "onnxscript")
+FLOATS = ("network", "level4")
+"""The payloads that are float32 for the most part."""
+FIRST = 0x3400
+"""The character for 0. The 32,768 from here on are letters: no quote, no end of a line, no half of a pair."""
 
 
 def build(out: str | Path) -> None:
@@ -59,12 +65,14 @@ def build(out: str | Path) -> None:
     graphs = export(backbone)
     deep = {"phi4": graphs.pop("phi4")}
     known, weights = constants(backbone)
+    known["firstCharacter"] = FIRST
     payloads = {"runtime": files, "network": graphs | {"psi_weights": weights}, "level4": deep, **photographs()}
     folder = out / "playground"
     folder.mkdir(parents=True, exist_ok=True)
     for name, parts in payloads.items():
-        _write(folder / f"{name}.js", f'patchcorePayloads["{name}"] = "{pack(parts)}";\n')
-    _write(out / "playground.html", page(known | {"first": first_screen(backbone)}))
+        script = f'patchcorePayloads["{name}"] = {pack(parts, planes=4 if name in FLOATS else 1)};\n'
+        _write(folder / f"{name}.js", script.encode("utf-16"))  # begins with a mark that says so, whatever a server says
+    _write(out / "playground.html", page(known | {"first": first_screen(backbone)}).encode())
 
 
 def page(known: dict) -> str:
@@ -98,15 +106,23 @@ def runtime(folder: Path) -> dict[str, bytes]:
     }
 
 
-def pack(parts: dict[str, bytes]) -> str:
-    """Named bytes as text: gzip + base64 of the header's length, a header of names and lengths, and the bytes.
+def pack(parts: dict[str, bytes], planes: int = 1) -> str:
+    """Named bytes as what stands in a script: {planes, bytes, text}.
+
+    The bytes are the header's length, a header of names and lengths, and the parts. Of `planes` bytes all first ones
+    come first, then all second ones …: a float's exponent is like its neighbour's. Then gzip. Each character of the
+    text holds 15 bits. In UTF-16 that takes 7 % more bytes than the bits, where base64 takes 33 %.
 
     >>> len(pack({"a": bytes(1000)})) < 100
     True
     """
     header = json.dumps({name: len(part) for name, part in parts.items()}).encode()
     whole = len(header).to_bytes(4, "little") + header + b"".join(parts.values())
-    return b64encode(gzip.compress(whole, mtime=0)).decode()
+    packed = gzip.compress(b"".join(whole[plane::planes] for plane in range(planes)), mtime=0)
+    bits = np.unpackbits(np.frombuffer(packed, np.uint8))
+    words = np.pad(bits, (0, -len(bits) % 15)).reshape(-1, 15) @ (1 << np.arange(15)[::-1])
+    text = (words + FIRST).astype("<u2").tobytes().decode("utf-16-le")
+    return f'{{planes: {planes}, bytes: {len(packed)}, text: "{text}"}}'
 
 
 def _joined(names: tuple[str, ...]) -> str:
@@ -122,6 +138,6 @@ def _hash(text: str) -> str:
     return "sha256-" + b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, content: bytes) -> None:
     with replacing(path) as file:
-        file.write(text.encode())
+        file.write(content)

@@ -1,10 +1,13 @@
 """What the page knows before its engine runs: photographs, constants of the package, and its first picture."""
 
 import io
+import json
+import re
 from base64 import b64encode
 
 import matplotlib
 import numpy as np
+import skimage.data
 import torch
 from PIL import Image
 
@@ -32,23 +35,30 @@ def chosen(category: str) -> tuple[list, list, list]:
 
 
 def photographs() -> dict[str, dict[str, bytes]]:
-    """{texture: {"bank/0": …}}: grey crops. Good ones hold bytes; drawn ones 16-bit numbers, high bytes first.
+    """{texture: parts}: the whole grey photograph once, where each crop lies in it, and what is drawn on some.
 
-    A good crop is exact. A drawn one is rounded by at most 1/131070.
+    "photograph": (512, 512), uint8. "crops": JSON, a list of {group, defect, top, left, changed}. "places" (uint32) and
+    "values" (float32): the pixels changed by drawing, `changed` of them for each crop, one crop's after another's.
     """
     found = {}
     for category in PhotoTextures.categories:
-        parts = {}
+        photograph = getattr(skimage.data, category)()
+        crops, places, values = [], [], []
         for group, samples in zip(("bank", "held", "test"), chosen(category), strict=True):
-            for i, sample in enumerate(samples):
-                grey = sample.image[0].double().numpy()
-                if sample.anomalous:
-                    words = (grey * 65535).round().astype("<u2")
-                    data = (words >> 8).astype(np.uint8).tobytes() + (words & 255).astype(np.uint8).tobytes()
-                else:
-                    data = (grey * 255).round().astype(np.uint8).tobytes()
-                parts[f"{group}/{i}/{sample.defect}"] = data
-        found[category] = parts
+            for sample in samples:
+                top, _, left, _ = map(int, re.findall(r"\d+", sample.source))
+                crop = np.float32(photograph[top : top + SIDE, left : left + SIDE] / 255)
+                drawn = sample.image[0].numpy()
+                places.append(np.flatnonzero(crop != drawn))
+                values.append(drawn.flat[places[-1]])
+                where = {"top": top, "left": left, "changed": len(places[-1])}
+                crops.append({"group": group, "defect": sample.defect, **where})
+        found[category] = {
+            "photograph": photograph.tobytes(),
+            "crops": json.dumps(crops).encode(),
+            "places": np.concatenate(places).astype("<u4").tobytes(),
+            "values": np.concatenate(values).astype("<f4").tobytes(),
+        }
     return found
 
 

@@ -1,8 +1,8 @@
 """The exported graphs in onnxruntime, without a browser, against the functions they were exported from."""
 
-import base64
 import gzip
 import json
+import re
 
 import pytest
 import torch
@@ -19,13 +19,20 @@ SHAPES = {1: (24, 56), 2: (40, 28), 3: (112, 14), 4: (320, 7)}
 
 
 def unpack(path) -> dict[str, bytes]:
-    """The parts of one of the playground's files."""
-    packed = path.read_text("utf-8").split('"')[3]
-    whole = gzip.decompress(base64.b64decode(packed))
+    """The parts of one of the playground's files, read independently of how they are written."""
+    script = path.read_bytes().decode("utf-16")
+    planes, length = (int(re.search(rf"{name}: (\d+)", script)[1]) for name in ("planes", "bytes"))
+    bits = "".join(f"{ord(letter) - 0x3400:015b}" for letter in script.split('"')[3])
+    apart = gzip.decompress(int(bits[: 8 * length], 2).to_bytes(length, "big"))
+    whole, at = bytearray(len(apart)), 0
+    for plane in range(planes):
+        many = len(whole[plane::planes])
+        whole[plane::planes] = apart[at : at + many]
+        at += many
     start = 4 + int.from_bytes(whole[:4], "little")
     parts = {}
     for name, length in json.loads(whole[4:start]).items():
-        parts[name], start = whole[start : start + length], start + length
+        parts[name], start = bytes(whole[start : start + length]), start + length
     return parts
 
 

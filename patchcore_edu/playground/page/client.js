@@ -2,6 +2,29 @@
 
 window.patchcorePayloads = {};
 
+/** Bytes from a text whose characters hold 15 bits each. */
+function fifteenBits(text, length) {
+  const bytes = new Uint8Array(length);
+  let bits = 0;
+  let held = 0; // bits that are not in a byte yet, and how many
+  for (let i = 0, at = 0; at < length; i++) {
+    bits = (bits << 15) | (text.charCodeAt(i) - KNOWN.firstCharacter);
+    for (held += 15; held >= 8 && at < length; ) bytes[at++] = bits >> (held -= 8);
+    bits &= (1 << held) - 1;
+  }
+  return bytes;
+}
+
+/** Bytes in their order again, of which all first ones came first, then all second ones … */
+function together(apart, planes) {
+  if (planes === 1) return apart;
+  const bytes = new Uint8Array(apart.length);
+  for (let plane = 0, from = 0; plane < planes; plane++) {
+    for (let to = plane; to < bytes.length; to += planes) bytes[to] = apart[from++];
+  }
+  return bytes;
+}
+
 /** The parts of playground/NAME.js, {name: bytes}. */
 async function payload(name) {
   await new Promise((resolve, reject) => {
@@ -12,11 +35,10 @@ async function payload(name) {
       reject(new Error(`playground/${name}.js is missing. Keep the folder “playground” beside this page, and reload it.`));
     document.head.append(script);
   });
-  const text = window.patchcorePayloads[name];
+  const { planes, bytes: length, text } = window.patchcorePayloads[name];
   delete window.patchcorePayloads[name];
-  const packed = Uint8Array.fromBase64?.(text) ?? Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-  const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
+  const stream = new Blob([fifteenBits(text, length)]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const bytes = together(new Uint8Array(await new Response(stream).arrayBuffer()), planes);
   const header = new DataView(bytes.buffer).getUint32(0, true);
   const lengths = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + header)));
   let at = 4 + header;

@@ -13,18 +13,22 @@ const LONGEST = 8; // times as long as wide
 let photographs = 0;
 const photograph = (pixels, name, defect) => ({ key: ++photographs, pixels, name, defect });
 
-/** {bank, held, test}: photographs of a bundled texture. */
+/** {bank, held, test}: photographs of a bundled texture, crops of one large photograph. */
 async function bundled(name) {
   const groups = { bank: [], held: [], test: [] };
-  for (const [part, bytes] of Object.entries(await payload(name))) {
-    const [group, number, defect] = part.split("/");
+  const { photograph: whole, crops, ...drawn } = await payload(name);
+  const places = new Uint32Array(drawn.places.buffer);
+  const values = new Float32Array(drawn.values.buffer);
+  const wide = Math.sqrt(whole.length);
+  let next = 0;
+  for (const { group, defect, top, left, changed } of JSON.parse(new TextDecoder().decode(crops))) {
     const pixels = new Float32Array(3 * PLANE);
-    for (let i = 0; i < PLANE; i++) {
-      // Good crops are bytes; drawn ones have 16 bits, all high bytes first.
-      pixels[i] = defect === "good" ? bytes[i] / 255 : (bytes[i] * 256 + bytes[PLANE + i]) / 65535;
+    for (let y = 0, i = 0; y < SIDE; y++) {
+      for (let x = 0; x < SIDE; x++) pixels[i++] = whole[(top + y) * wide + left + x] / 255;
     }
+    for (const last = next + changed; next < last; next++) pixels[places[next]] = values[next];
     pixels.copyWithin(PLANE, 0, PLANE).copyWithin(2 * PLANE, 0, PLANE);
-    groups[group].push(photograph(pixels, `${name}, ${defect} ${Number(number) + 1}`, defect));
+    groups[group].push(photograph(pixels, `${name}, ${defect} ${groups[group].length + 1}`, defect));
   }
   return groups;
 }
