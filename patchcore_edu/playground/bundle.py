@@ -71,7 +71,9 @@ def build(out: str | Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, parts in payloads.items():
         script = f'patchcorePayloads["{name}"] = {pack(parts, planes=4 if name in FLOATS else 1)};\n'
-        _write(folder / f"{name}.js", script.encode("utf-16"))  # begins with a mark that says so, whatever a server says
+        _write(
+            folder / f"{name}.js", script.encode("utf-16")
+        )  # begins with a mark that says so, whatever a server says
     _write(out / "playground.html", page(known | {"first": first_screen(backbone)}).encode())
 
 
