@@ -1,30 +1,37 @@
-"""The causal sentences of the notebooks: each stands where `claims.csv` says, and a test tries to refute it.
+"""The causal sentences of the notebooks: each has a row in `claims.csv`, and a test that tries to refute it.
 
 A difference counts when the ranges over seeds are apart; "not told apart" means that they overlap.
 """
 
 import csv
 import json
+import re
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 import pytest
 import torch
+from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from patchcore_edu import (
     CONVENTIONS,
     PatchCore,
+    aggregate,
     anomaly_map,
     auroc,
     covering_radius,
+    feature_maps,
     greedy_coreset,
     image_score,
     max_patch_score,
+    merge_levels,
     nearest_neighbours,
+    neighbourhood,
     patch_neighbours,
     patch_set,
     random_projection,
+    reweighting_factor,
 )
 from patchcore_edu.datasets import PhotoTextures
 from patchcore_edu.explorers.machinery.photographs import backbone, model, photographs
@@ -34,21 +41,63 @@ with (TESTS / "claims.csv").open(encoding="utf-8", newline="") as file:
     CLAIMS = list(csv.DictReader(file))
 TEXTURES = ("brick", "grass", "gravel")
 KINDS = ("scratch", "blob", "smear")
+CAUSAL = re.compile(
+    r"\b(because|therefore|that is why|this is why|helps?|hurts?|makes?)\b"
+    r"|\bso\b(?! (far|that|on\b|much|many|large|small|often|close|high|like|unlike|long))",
+    re.IGNORECASE,
+)
+
+
+@lru_cache
+def cells(notebook: str) -> list[dict]:
+    [path] = (TESTS.parent / "notebooks").glob(f"{notebook}_*.ipynb")
+    return json.loads(path.read_text(encoding="utf-8"))["cells"]
 
 
 @lru_cache
 def prose(notebook: str) -> str:
-    [path] = (TESTS.parent / "notebooks").glob(f"{notebook}_*.ipynb")
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    return " ".join("\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown").split())
+    return " ".join("\n".join("".join(c["source"]) for c in cells(notebook) if c["cell_type"] == "markdown").split())
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of Markdown, without tables, headings and tags; "eq." ends none."""
+    text = re.sub(r"^(\||#).*$|<[^>]+>", "", text, flags=re.MULTILINE)
+    paragraphs = (" ".join(part.split()) for part in re.split(r"\n\s*\n|\n(?=-)", text))
+    return [s for part in paragraphs for s in re.split(r"(?<=[.!?:])(?<!eq\.) (?=[A-Z*$(“\"`])", part)]
+
+
+def causal(notebook: str) -> list[str]:
+    """Sentences that say why; a question says nothing yet."""
+    text = "\n\n".join("".join(c["source"]) for c in cells(notebook) if c["cell_type"] == "markdown")
+    return [s for s in sentences(text) if CAUSAL.search(s) and "?" not in s]
+
+
+def test_sentences_that_say_why_are_found():
+    text = (
+        "Averaging helps.\n\n| so |\n\n# Because\n\nThe map shrinks, so eq. (2) is left. Does it help? So far so large."
+    )
+    assert [s for s in sentences(text) if CAUSAL.search(s) and "?" not in s] == [
+        "Averaging helps.",
+        "The map shrinks, so eq. (2) is left.",
+    ]
+
+
+@pytest.mark.parametrize("notebook", [f"{n:02}" for n in range(12)])
+def test_no_sentence_says_why_without_a_row(notebook):
+    claims = [claim["claim"] for claim in CLAIMS if claim["notebook"] == notebook]
+    assert [s for s in causal(notebook) if not any(claim in s or s in claim for claim in claims)] == []
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: f"{claim['notebook']} {claim['claim'][:40]}")
-def test_each_claim_stands_in_its_notebook_and_is_tested(claim):
+def test_each_claim_is_in_its_notebook_and_is_tested(claim):
     assert claim["claim"] in prose(claim["notebook"])
     assert claim["would refute it"]
     file, _, name = claim["tested in"].partition("::")
-    assert f"def {name}(" in (TESTS / file).read_text(encoding="utf-8")
+    if file.endswith(".ipynb"):  # a cell that asserts it; every notebook runs in the suite
+        [source] = ["".join(cell["source"]) for cell in cells(file[:2]) if cell["id"] == name]
+        assert "assert " in source
+    else:
+        assert f"def {name}(" in (TESTS / file).read_text(encoding="utf-8")
 
 
 @lru_cache
@@ -66,8 +115,19 @@ def of_kind(kind: str) -> torch.Tensor:
     return torch.tensor([sample.defect == kind for sample in photographs("brick", "test").dataset])
 
 
+def defective() -> torch.Tensor:
+    """(n, h, w): the cells of level 2 that a defect of brick touches."""
+    return torch.stack([s.mask for s in photographs("brick", "test").dataset]).view(40, 28, 8, 28, 8).any(4).any(2)
+
+
 def largest(queries: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
     return patch_neighbours(queries, vectors)[0].amax((1, 2))
+
+
+def of_kinds(scores, kind: str) -> list[float]:
+    """Image AUROC of the defects of one kind against the good crops of brick, for each of `scores`."""
+    chosen = of_kind("good") | of_kind(kind)
+    return [auroc(s[chosen], labels()[chosen]) for s in scores]
 
 
 def span(values) -> tuple[float, float]:
@@ -150,27 +210,260 @@ def test_eq_7_turns_few_pairs_round_on_brick():
     assert max(mixed) == 1 and max(moved) <= 1 / 384 + 1e-9
 
 
+@lru_cache
+def by_p(p: int) -> tuple[list[torch.Tensor], dict[str, float], dict[str, float]]:
+    """Of three banks of 500 rows: s* of each image, and each kind's median of it, of all cells and of inner ones."""
+    vectors = patches(p=p).flatten(0, 2)
+    picks = [greedy_coreset(random_projection(vectors, seed=seed), size=500, seed=seed) for seed in range(3)]
+    distance = [patch_neighbours(patches(split="test", p=p), vectors[rows])[0] for rows in picks]
+    medians = [
+        {
+            kind: sum(
+                float(d[:, rings : 28 - rings, rings : 28 - rings].amax((1, 2))[of_kind(kind)].median())
+                for d in distance
+            )
+            / 3
+            for kind in ("good", *KINDS)
+        }
+        for rings in (0, 2)
+    ]
+    return [d.amax((1, 2)) for d in distance], *medians
+
+
+def test_a_little_averaging_helps_and_much_hurts_each_kind():
+    found = {(kind, p): of_kinds(by_p(p)[0], kind) for kind in KINDS for p in (1, 3, 9)}
+    for kind in KINDS:
+        assert min(found[kind, 3]) > max(found[kind, 9])
+        if kind != "scratch":
+            assert min(found[kind, 3]) > max(found[kind, 1])
+    assert min(found["scratch", 1]) > 0.98
+    assert min(found["scratch", 9]) > max(found["smear", 9])  # not the kind that is found worst
+
+
 def test_what_p_does_to_good_crops_and_to_each_kind_of_defect():
-    median, score = {}, {}
-    for p in (1, 3, 9):
-        vectors = patches(p=p).flatten(0, 2)
-        picks = [greedy_coreset(random_projection(vectors, seed=seed), size=500, seed=seed) for seed in range(3)]
-        score[p] = [largest(patches(split="test", p=p), vectors[rows]) for rows in picks]
-        for kind in ("good", *KINDS):
-            median[kind, p] = sum(float(s[of_kind(kind)].median()) for s in score[p]) / 3
-    shrink = {(kind, p, q): median[kind, p] / median[kind, q] for kind in ("good", *KINDS) for p, q in ((1, 3), (3, 9))}
-    assert all(shrink["good", 1, 3] > shrink[kind, 1, 3] for kind in KINDS)
-    assert all(shrink["good", 3, 9] < shrink[kind, 3, 9] for kind in KINDS)
-    assert max(KINDS, key=lambda kind: shrink[kind, 3, 9]) == "scratch"
-    lead = {kind: median[kind, 3] / median["good", 3] for kind in KINDS}
-    assert f"{median['good', 1]:.1f} to {median['good', 3]:.1f}, a factor of {shrink['good', 1, 3]:.1f}" in prose("09")
+    def shrink(p, q, which):
+        return {kind: by_p(p)[which][kind] / by_p(q)[which][kind] for kind in ("good", *KINDS)}
+
+    few, inside, many = shrink(1, 3, 1), shrink(1, 3, 2), shrink(3, 9, 1)
+    assert all(few["good"] > few[kind] and many["good"] < many[kind] for kind in KINDS)
+    assert max(KINDS, key=many.get) == "scratch"
+    median = {p: by_p(p)[1] for p in (1, 3)}
+    lead = {kind: median[3][kind] / median[3]["good"] for kind in KINDS}
+    assert f"{median[1]['good']:.1f} to {median[3]['good']:.1f}, a factor of {few['good']:.1f}" in prose("09")
     assert f"by {lead['scratch'] - 1:.0%}, a smear only by {lead['smear'] - 1:.0%}".replace("%", " %") in prose("09")
+    assert f"a factor of {inside['good']:.1f}, as much as scratches" in prose("09")
+    assert f"more than blobs ({inside['blob']:.1f}) and smears ({inside['smear']:.1f})" in prose("09")
+    assert f"{inside['scratch']:.1f}" == f"{inside['good']:.1f}"
 
-    def at_9(kind):
-        chosen = of_kind("good") | of_kind(kind)
-        return [auroc(s[chosen], labels()[chosen]) for s in score[9]]
 
-    assert min(at_9("scratch")) > max(at_9("blob")) and min(at_9("scratch")) > max(at_9("smear"))
+def test_other_crops_and_defects_do_not_make_the_scratch_the_worst():
+    good, test = (PhotoTextures("brick", split, seed=1) for split in ("train", "test"))
+    entries, queries = (patch_set(feature_maps(torch.stack([s.image for s in d]), backbone()), 9) for d in (good, test))
+    vectors, kinds = entries.flatten(0, 2), [sample.defect for sample in test]
+    assert kinds == [sample.defect for sample in photographs("brick", "test").dataset]
+    picks = [greedy_coreset(random_projection(vectors, seed=seed), ratio=0.01, seed=seed) for seed in range(3)]
+    scores = [largest(queries, vectors[rows]) for rows in picks]
+    assert min(of_kinds(scores, "scratch")) > max(of_kinds(scores, "blob"))
+
+
+def test_averaging_shrinks_all_distances():
+    for p, q in ((1, 3), (3, 9)):
+        assert all(by_p(p)[1][kind] > by_p(q)[1][kind] for kind in ("good", *KINDS))
+
+
+def test_neighbouring_cells_of_a_defect_deviate_more_alike_than_good_ones():
+    queries, vectors = patches(split="test", p=1), patches(p=1).flatten(0, 2)[::2]
+    deviation = queries - vectors[patch_neighbours(queries, vectors)[1]]
+    deviation = deviation / deviation.norm(dim=3, keepdim=True)
+    beside, below = ((deviation * deviation.roll(-1, axis)).sum(3)[:, :-1, :-1] for axis in (2, 1))
+    cosine, defect = (beside + below) / 2, defective()[:, :-1, :-1]
+    good = cosine[of_kind("good")].mean()
+    assert all(cosine[of_kind(kind)][defect[of_kind(kind)]].mean() > good + 0.05 for kind in KINDS)
+
+
+def test_most_cells_of_a_large_neighbourhood_around_a_defect_are_good():
+    share = {p: aggregate(defective()[:, None].float(), p)[16:].amax((1, 2, 3)) for p in (3, 9)}
+    assert (share[9] < 0.5).all() and (share[3] > 0.5).all()
+
+
+def test_the_network_s_padding_shows_at_the_rim():
+    """Where the rim of the map is not the rim of the photograph, its patches are hardly unlike those inside."""
+    ring = torch.ones(28, 28, dtype=torch.bool)
+    ring[1:-1, 1:-1] = False
+
+    def excess(good, test):
+        distance, _ = patch_neighbours(test, good.flatten(0, 2))
+        return float(distance[:, ring].mean() / distance[:, ~ring].mean())
+
+    whole = [torch.stack([s.image for s in PhotoTextures("brick", split, size=256)])[:8] for split in ("train", "test")]
+    phi = [feature_maps(images, backbone()) for images in whole]
+    context = [patch_set(maps, 1)[:, 2:-2, 2:-2] for maps in phi]
+    assert excess(patches(p=1)[:8], patches(split="test", p=1)[:8]) > 1.2
+    assert excess(*context) < 1.13
+
+
+@lru_cache
+def of_border(border: str) -> tuple[PatchCore, float]:
+    """A model with this border rule, and the highest score of the good crops."""
+    conventions = replace(CONVENTIONS["paper"], border=border)
+    fitted = PatchCore(backbone(), coreset_ratio=0.02, conventions=conventions)
+    fitted.fit_patches(fitted.patches_of(photographs("brick", "train").phi))
+    good = {j: maps[:16] for j, maps in photographs("brick", "test").phi.items()}
+    return fitted, float(fitted.predict_patches(fitted.patches_of(good), 224).score.max())
+
+
+def lined(images: torch.Tensor, row: int, grey: float = 0.95) -> torch.Tensor:
+    """A line of 4 × 24 pixels on each photograph."""
+    images = images.clone()
+    images[:, :, row : row + 4, 100:124] = grey
+    return images
+
+
+def test_zeros_find_a_light_line_inside_and_seldom_at_the_rim_and_no_other_rule_does_better():
+    good = photographs("brick", "test").images[:16]
+    rows = {"rim": 0, "centre": 110}
+    light = {where: feature_maps(lined(good, row), backbone()) for where, row in rows.items()}
+    dark = feature_maps(lined(good, 0, grey=0.05), backbone())
+
+    def alarms(border, phi):
+        fitted, highest = of_border(border)
+        return int((fitted.predict_patches(fitted.patches_of(phi), 224).score > highest).sum())
+
+    zero, *others = ({w: alarms(border, phi) for w, phi in light.items()} for border in ("zero", "clip", "valid"))
+    assert zero["centre"] >= 13 and zero["rim"] <= 5
+    assert all(other["rim"] <= zero["rim"] and other["centre"] < zero["centre"] for other in others)
+    assert alarms("zero", dark) >= 12
+
+
+def test_the_border_rule_changes_the_length_of_the_ring_s_vectors_and_which_are_nearest():
+    ring = torch.ones(28, 28, dtype=torch.bool)
+    ring[1:-1, 1:-1] = False
+    share = float(ring.float().mean())
+    assert f"holds {share:.0%} of all".replace("%", " %") in prose("05")
+    maps = {split: {j: photographs("brick", split).phi[j] for j in (2, 3)} for split in ("train", "test")}
+    for border in ("zero", "clip"):
+        entries, queries = (patch_set(maps[split], border=border) for split in ("train", "test"))
+        length = entries.norm(dim=3).mean(0)
+        distance, nearest = patch_neighbours(queries[:16], entries[::2].flatten(0, 2))
+        on_ring = float(ring.flatten()[nearest[:, ~ring] % 784].float().mean())
+        excess = float(distance[:, ring].mean() / distance[:, ~ring].mean())
+        if border == "zero":
+            assert length[ring].mean() < length[~ring].mean() and on_ring < share / 2 and excess < 1
+        else:
+            assert length[ring].mean() > length[~ring].mean() and on_ring < 0.05 and excess > 1
+
+
+def test_more_context_finds_a_line_that_a_crop_puts_at_the_rim_or_cuts_off():
+    good, test = (
+        torch.stack([s.image for s in PhotoTextures("brick", split, size=256) if not s.anomalous])[:16]
+        for split in ("train", "test")
+    )
+
+    def alarms(cut, row):
+        fitted = PatchCore(backbone(), coreset_ratio=0.05).fit(good[:, :, cut, cut])
+        normal, line = (fitted.predict(x[:, :, cut, cut]).score for x in (test, lined(test, row)))
+        return int((line > normal.max()).sum())
+
+    assert alarms(slice(None), 16) == 16
+    assert alarms(slice(16, 240), 16) < 16
+
+
+def test_level_4_finds_fewer_smears_and_draws_coarser_maps():
+    masks = torch.stack([sample.mask[::3, ::3] for sample in photographs("brick", "test").dataset])
+    smear, pixel = {}, {}
+    for levels in ((4,), (2, 3)):
+        scores, maps = [], []
+        for seed in range(3):
+            fitted = PatchCore(backbone(), levels=levels, coreset_ratio=0.01, seed=seed)
+            fitted.fit_patches(fitted.patches_of(photographs("brick", "train").phi))
+            prediction = fitted.predict_patches(fitted.patches_of(photographs("brick", "test").phi), 224)
+            scores.append(prediction.score)
+            maps.append(prediction.anomaly_map[:, ::3, ::3])
+        smear[levels], pixel[levels] = of_kinds(scores, "smear"), [auroc(m, masks) for m in maps]
+    assert max(smear[4,]) < min(smear[2, 3]) and max(pixel[4,]) < min(pixel[2, 3])
+
+
+def test_the_tour_s_channel_stands_out_more_after_averaging():
+    good, test = (photographs("brick", split).phi[2] for split in ("train", "test"))
+    channel = int(test[16, :, 12, 9].abs().argmax())
+    lead = [
+        float(t[16, channel, 12, 9] / g[:, channel].max())
+        for g, t in ((good, test), (aggregate(good, 3), aggregate(test, 3)))
+    ]
+    assert lead[1] > lead[0]
+
+
+def test_an_even_p_gives_an_odd_square():
+    for p in range(1, 10):
+        across = 2 * (p // 2) + 1
+        assert len(neighbourhood(9, 9, p, (19, 19))) == across**2
+
+
+def test_a_constant_factor_leaves_the_picks_alone():
+    vectors = patches().flatten(0, 2)[::8]
+    wide = vectors.repeat(1, 10)
+    assert (wide[1] - wide[0]).norm() == pytest.approx(10**0.5 * float((vectors[1] - vectors[0]).norm()), rel=1e-4)
+    assert torch.equal(greedy_coreset(vectors, size=100, seed=0), greedy_coreset(wide, size=100, seed=0))
+
+
+def test_w_is_one_minus_a_softmax_entry_of_at_most_1_over_b_and_a_match_in_a_crowd_is_discounted_more():
+    crowd = 0.35 * torch.randn(30, 2, generator=torch.Generator().manual_seed(3))
+    bank = torch.cat([crowd, torch.tensor([[5.0, 0.0]])])
+    test = torch.stack([crowd[crowd[:, 1].argmax()] + torch.tensor([0.0, 1.0]), torch.tensor([5.0, 1.0])])
+    star = nearest_neighbours(test, bank)[1][:, 0]
+    entries = bank[nearest_neighbours(bank[star], bank, k=9)[1]]
+    share = torch.softmax((entries - test[:, None]).norm(dim=2), 1)
+    w = reweighting_factor(test, star, bank, b=9)
+    torch.testing.assert_close(w, 1 - share[:, 0])
+    assert (share[:, 0] <= 1 / 9).all() and (share[:, 0] == share.amin(1)).all() and w[0] < w[1]
+    # Were m* not the nearest of all, w could leave that range.
+    far = int((bank - test[0]).norm(dim=1).argmax())
+    assert reweighting_factor(test[:1], torch.tensor([far]), bank, b=2) < 1 / 2
+
+
+def test_adaptive_pooling_to_a_larger_map_copies_the_nearest_cell():
+    coarse = torch.randn(1, 3, 14, 14, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(adaptive_avg_pool2d(coarse, 28), interpolate(coarse, (28, 28)))
+
+
+def test_small_exponents_let_w_differ_from_image_to_image():
+    queries, vectors = patches(split="test"), patches().flatten(0, 2)[::10]
+    distance, nearest = patch_neighbours(queries, vectors)
+    s_star, worst = max_patch_score(distance)
+    m_test = queries.flatten(1, 2)[torch.arange(40), worst]
+    m_star = vectors[nearest.flatten(1)[torch.arange(40), worst]]
+    near = vectors[nearest_neighbours(m_star, vectors, k=3)[1][:, 1:]]
+    root = m_test.shape[1] ** 0.5
+    other = 1 - (s_star / root).exp() / ((near - m_test[:, None]).norm(dim=2) / root).exp().sum(1)
+    ours = image_score(queries, vectors, 9, (distance, nearest)) / s_star
+    assert other.std() > 5 * ours.std()
+
+
+def test_scores_of_official_are_far_larger():
+    largest = {}
+    for name in ("paper", "official"):
+        fitted = PatchCore(backbone(), coreset_ratio=0.01, conventions=name)
+        good, test = ({j: m[:8] for j, m in photographs("brick", s).phi.items()} for s in ("train", "test"))
+        largest[name] = (
+            fitted.fit_patches(fitted.patches_of(good)).predict_patches(fitted.patches_of(test), 224).score.max()
+        )
+    assert largest["official"] > 20 * largest["paper"]
+
+
+def test_another_merge_or_bank_may_change_the_order_of_images():
+    maps = {split: {j: photographs("brick", split).phi[j] for j in (2, 3)} for split in ("train", "test")}
+
+    def order(merge=merge_levels, ratio=0.05):
+        of = {}
+        for split, phi in maps.items():
+            phi = {j: phi[j][:12] if split == "train" else phi[j] for j in phi}
+            of[split] = merge([aggregate(phi[j], 3) for j in (2, 3)]).permute(0, 2, 3, 1)
+        vectors = of["train"].flatten(0, 2)
+        rows = greedy_coreset(random_projection(vectors), ratio=ratio) if ratio < 1 else slice(None)
+        return largest(of["test"], vectors[rows]).argsort().tolist()
+
+    copied = order(lambda levels: torch.cat([levels[0], interpolate(levels[1], (28, 28))], 1))
+    assert order() != copied and order() != order(ratio=1)
 
 
 @lru_cache

@@ -71,7 +71,9 @@ def test_01_feature_map(backbone, phi):
     side = phi[2].shape[2]
     said("01_feature_map", f"224 / {backbone.strides[2]} = {side}", f"{side} × {side} = {side**2} cells")
     sees = {j: receptive_field(backbone, j, 3, 3)[2] for j in (2, 4)}
-    said("01_feature_map", f"{sees[2]} pixels. A cell steps 8 pixels", f"{sees[4]} pixels across: more than the whole")
+    said(
+        "01_feature_map", f"{sees[2]} pixels. Cells are 8 pixels apart", f"{sees[4]} pixels across: more than the whole"
+    )
     dataset, of_test = photographs("brick", "test").dataset, photographs("brick", "test").phi[2]
     i = next(i for i, sample in enumerate(dataset) if sample.defect == "scratch")
     difference = (of_test[i, :, :, 1:] - of_test[i, :, :, :-1]).norm(dim=0)
@@ -225,7 +227,7 @@ def of_texture(category, test_kinds=("good", "scratch", "blob", "smear"), n=32, 
 
 
 def eq_7_of_hcw_00(seed):
-    """Image AUROC on brick with squared distances and the nine members nearest to the test patch."""
+    """Image AUROC on brick with squared distances and the nine entries nearest to the test patch."""
     model = fitted(n=16, coreset_ratio=0.01, seed=seed)
     patches = model.patches_of(photographs("brick", "test").phi)
     worst = model.predict_patches(patches, 224).patch_distance.flatten(1).argmax(1)

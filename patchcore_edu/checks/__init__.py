@@ -1,6 +1,6 @@
 """Checks for the exercises: `from patchcore_edu import checks as check`, then `check.<name>(your function)`.
 
-A check tries a function on cases made by hand and generated ones, and answers with a `Verdict`: right, or the first
+A check tries a function on cases made by hand and generated ones, and returns a `Verdict`: right, or the first
 case that differs with both values, the usual mistake that looks like it, and a hint. It never raises. `check.<name>`
 alone shows the task. `check.progress()` shows what was solved; it is kept in `.patchcore_edu_progress.json` in the
 working directory, or in the file that the environment variable PATCHCORE_EDU_PROGRESS names.

@@ -77,7 +77,7 @@ AGGREGATE = Exercise(
             lambda phi_j, p: max_pool2d(phi_j, 2 * (p // 2) + 1, stride=1, padding=p // 2),
         ),
         "(h, w) itself left out": (
-            "Is (h, w) a member of N_p^(h,w)?",
+            "Is (h, w) itself one of the cells of N_p^(h,w)?",
             lambda phi_j, p: (aggregate(phi_j, p) * _cells(p) - phi_j) / (_cells(p) - 1),
         ),
         "p cells across for an even p": (

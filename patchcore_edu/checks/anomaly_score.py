@@ -12,7 +12,7 @@ from patchcore_edu.nearest_neighbours import nearest_neighbours
 
 
 def _column(answer, *arguments):
-    """Both tensors; the package answers k columns, so one column counts as none."""
+    """Both tensors; the package returns k columns, so one column counts as none."""
     value = tensors("distance", "index")(answer)
     return {name: part[:, 0] if part.ndim == 2 and part.shape[1] == 1 else part for name, part in value.items()}
 
@@ -25,7 +25,7 @@ NEAREST_NEIGHBOURS = Exercise(
     nearest_neighbours,
     {
         "two queries in a plane": (torch.tensor([[0.0, 3.0], [4.0, 7.0]]), torch.tensor([[3.0, 7], [0, 1], [9, 9]])),
-        "members of the bank": (line(5, 3, 0), line(0, 3, 5, 9)),
+        "entries of the bank": (line(5, 3, 0), line(0, 3, 5, 9)),
         "four numbers each": (generated(24, 3, 4), generated(25, 12, 4)),
         "more queries than rows": (10 * generated(26, 20, 6), 10 * generated(27, 7, 6)),
     },
@@ -42,7 +42,7 @@ NEAREST_NEIGHBOURS = Exercise(
         ),
         "farthest instead of nearest": ("A good patch resembles one row of M.", lambda q, v: torch.cdist(q, v).max(1)),
         "argmax beside min": (
-            "Distance and index must speak of the same row.",
+            "Distance and index must belong to the same row.",
             lambda q, v: (torch.cdist(q, v).amin(1), torch.cdist(q, v).argmax(1)),
         ),
         "largest scalar product": (
@@ -77,10 +77,10 @@ def _around(centre, vectors, first, last):
     return vectors[torch.cdist(centre[None], vectors)[0].argsort(stable=True)[first:last]]
 
 
-def _share(m_test, m_star, members, change=lambda d: d, numerator=None):
-    """exp of a distance, as a share of the sum over `members`."""
+def _share(m_test, m_star, entries, change=lambda d: d, numerator=None):
+    """exp of a distance, as a share of the sum over `entries`."""
     top = change(torch.dist(m_test, m_star)) if numerator is None else numerator
-    return torch.exp(top - change(torch.cdist(m_test[None], members)[0]).logsumexp(0))
+    return torch.exp(top - change(torch.cdist(m_test[None], entries)[0]).logsumexp(0))
 
 
 def _naive(m_test, m_star, vectors, b):
@@ -100,11 +100,11 @@ def _naive_floats(m_test, m_star, vectors, b):
 # {name: (hint, wrong w, …)}: mistakes in w spoil the score too, so both exercises on eq. (7) know them.
 WRONG_FACTORS = {
     "N_b of the test patch": (
-        "In N_b(m*), what stands in the brackets?",
+        "In N_b(m*), what is in the brackets?",
         lambda t, m, v, b: 1 - _share(t, m, _around(t, v, 0, b)),
     ),
     "m* left out of N_b": (
-        "Which member of M is nearest to m*?",
+        "Which entry of M is nearest to m*?",
         lambda t, m, v, b: 1 - _share(t, m, _around(m, v, 1, b + 1)),
         lambda t, m, v, b: 1 - _share(t, m, _around(m, v, 1, b)),
     ),
@@ -124,7 +124,7 @@ WRONG_FACTORS = {
         lambda t, m, v, b: 1 - _share(t, m, _around(m, v, 0, b), torch.square),
     ),
     "minus in the exponent": (
-        "Look at the sign in exp(…): far members weigh most in the sum.",
+        "Look at the sign in exp(…): far entries weigh most in the sum.",
         lambda t, m, v, b: 1 - _share(t, m, _around(m, v, 0, b), torch.neg),
     ),
     "exp left out": (
@@ -135,14 +135,14 @@ WRONG_FACTORS = {
         "Some codes do that. Eq. (7) does not.",
         lambda t, m, v, b: 1 - _share(t, m, _around(m, v, 0, b), lambda d: d / v.shape[1] ** 0.5),
     ),
-    "farthest member in the numerator": (
-        "Whose distance stands above the line: that of m*, or the largest?",
+    "farthest entry in the numerator": (
+        "Whose distance is in the numerator: that of m*, or the largest?",
         lambda t, m, v, b: (
             1 - _share(t, m, _around(m, v, 0, b), numerator=torch.cdist(t[None], _around(m, v, 0, b)).max())
         ),
     ),
-    "farthest members instead of nearest": (
-        "N_b holds the nearest members.",
+    "farthest entries instead of nearest": (
+        "N_b holds the nearest entries.",
         lambda t, m, v, b: 1 - _share(t, m, _around(m, v, len(v) - b, len(v))),
     ),
     "exp overflows": (
@@ -165,7 +165,7 @@ REWEIGHTING_FACTOR = Exercise(
     "m_star (d,), itself among them; m_test is (d,). For b = 1, w is 1: no re-weighting.",
     _factor,
     {
-        "five members on a line, b = 3": (torch.tensor([0.0]), torch.tensor([1.0]), FIVE, 3),
+        "five entries on a line, b = 3": (torch.tensor([0.0]), torch.tensor([1.0]), FIVE, 3),
         "four numbers each, b = 5": (generated(30, 4), generated(31, 12, 4)[2], generated(31, 12, 4), 5),
         "b = N": (torch.tensor([0.0]), torch.tensor([1.0]), FIVE, 5),
         "distances near 1000": (torch.tensor([-999.0]), torch.tensor([1.0]), line(1, 1.5, 2, 2.3, 9), 3),

@@ -10,7 +10,7 @@ from patchcore_edu.coreset import covering_radius
 
 
 def _greedy(distance, size, start, score=lambda d: d.amin(1), keep=True, mask=True):
-    """Algorithm 1 with parts exchanged; `score` judges every row by its distances (N, l) to the rows chosen so far."""
+    """Algorithm 1 with parts exchanged; `score` ranks every row by its distances (N, l) to the rows chosen so far."""
     chosen, kept = [start], [start] if keep else []
     while len(kept) < size:
         value = score(distance[:, chosen]).clone()
@@ -45,7 +45,7 @@ GREEDY_CORESET = Exercise(
             lambda v, size, start: _greedy(torch.cdist(v, v), size, start, lambda d: -d.amin(1)),
         ),
         "start not kept": (
-            "`start` is the first member of the coreset.",
+            "`start` is the first row of the coreset.",
             lambda v, size, start: _greedy(torch.cdist(v, v), size, start, keep=False),
             lambda v, size, start: _greedy(torch.cdist(v, v), size, start)[1:],
         ),
@@ -81,7 +81,7 @@ GREEDY_CORESET = Exercise(
             lambda v, size, start: sorted(_greedy(torch.cdist(v, v), size, start)),
         ),
         "vectors instead of row numbers": (
-            "The answer says which rows, not what they hold.",
+            "Return which rows they are, not what they hold.",
             lambda v, size, start: v[_greedy(torch.cdist(v, v), size, start)],
         ),
     },
@@ -128,7 +128,7 @@ COVERING_RADIUS = Exercise(
             lambda v, chosen: torch.cdist(v, v[chosen]).min(),
         ),
         "the row instead of its distance": (
-            "max gives the value, argmax where it stands.",
+            "max gives the value, argmax says where it is.",
             lambda v, chosen: torch.cdist(v, v[chosen]).amin(1).argmax(),
         ),
     },

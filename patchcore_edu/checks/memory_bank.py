@@ -9,7 +9,7 @@ from patchcore_edu.memory_bank import memory_bank
 
 
 def _vectors(answer, *arguments):
-    """The rows: the package answers a MemoryBank, which holds them and where they were seen."""
+    """The rows: the package returns a MemoryBank, which holds them and where they were seen."""
     return tensors("vectors")(getattr(answer, "vectors", answer))
 
 

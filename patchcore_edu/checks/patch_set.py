@@ -29,7 +29,7 @@ PATCH_SET = Exercise(
     },
     {
         "channels not last": (
-            "A patch is one vector; its numbers stand side by side, along the last axis.",
+            "A patch is one vector; its numbers lie along the last axis.",
             lambda phi, p, s: _grid(phi, p)[:, :, ::s, ::s],
         ),
         "reshaped instead of permuted": (
@@ -80,7 +80,7 @@ PATCH_SET = Exercise(
             lambda phi, p, s: patch_set({0: _grid(phi, 1)}, p, s),
         ),
         "first level only": (
-            "All levels of phi belong into the vector.",
+            "All levels of phi belong in the vector.",
             lambda phi, p, s: patch_set({0: phi[min(phi)]}, p, s),
         ),
         "s on each level's own map": (
@@ -116,7 +116,7 @@ MERGE_LEVELS = Exercise(
     },
     {
         "nearest instead of bilinear": (
-            "A new cell between two old ones takes a bit of both.",
+            "A new cell between two old ones gets a bit of both.",
             lambda maps: _merged(maps, mode="nearest"),
         ),
         "align_corners=True": (
@@ -149,7 +149,7 @@ MERGE_LEVELS = Exercise(
             lambda maps: torch.cat([interpolate(m, maps[0].shape[2:], mode="bilinear") for m in maps], dim=3),
             lambda maps: torch.cat([interpolate(m, maps[0].shape[2:], mode="bilinear") for m in maps], dim=2),
         ),
-        "later levels left out": ("Every level of maps belongs into the result.", lambda maps: maps[0]),
+        "later levels left out": ("Every level of maps belongs in the result.", lambda maps: maps[0]),
     },
     tensors("map"),
 )

@@ -144,7 +144,7 @@ PATCHCORE = Exercise(
             ),
         ),
         "N_b of the test patch": (
-            "In N_b(m*), what stands in the brackets?",
+            "In N_b(m*), what is in the brackets?",
             lambda *arguments: (_around_the_test_patch(*arguments[:4]), _whole(*arguments)[1]),
         ),
         "align_corners=True": (

@@ -102,7 +102,7 @@ def result_figure(model: PatchCore, train: PhotoTextures, test: PhotoTextures, p
         titles = ["photograph", "mask", "anomaly map", "worst patch", "its nearest entry in the bank"]
         distance = prediction.patch_distance[i]
         query = divmod(int(distance.argmax()), distance.shape[1])
-        member = int(prediction.nearest[i][query])
+        entry = int(prediction.nearest[i][query])
         step = test[i].image.shape[1] // distance.shape[0]
         titles = titles if row == 0 else [""] * 5
         figures.photograph(ax[0], test[i].image, titles[0])
@@ -110,9 +110,9 @@ def result_figure(model: PatchCore, train: PhotoTextures, test: PhotoTextures, p
         figures.photograph(ax[1], test[i].mask, titles[1])
         figures.heat(ax[2], prediction.anomaly_map[i], 0, high, titles[2])
         figures.outline(ax[2], test[i].mask)
-        seen = train[int(model.bank.image[member])]
+        seen = train[int(model.bank.image[entry])]
         _close_up(ax[3], test[i], query, step, colours.QUERY, titles[3])
-        _close_up(ax[4], seen, model.bank.position[member].tolist(), step, colours.NEAREST, titles[4])
+        _close_up(ax[4], seen, model.bank.position[entry].tolist(), step, colours.NEAREST, titles[4])
         ax[4].set_xlabel(f"distance {distance.max():.1f}", fontsize=10)
     figures.scale(figure, axes[:, 2], 0, high, "distance to the bank")
     return figure

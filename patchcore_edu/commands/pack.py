@@ -163,7 +163,7 @@ def start_here(size: float) -> str:
 
 
 def commands(system: str) -> list[str]:
-    """The lines to type into a terminal that stands in the pack.
+    """The lines to type into a terminal opened in the pack.
 
     >>> commands("Linux, macOS")[1]
     '~/patchcore/bin/python -m pip install --no-index --find-links wheels patchcore-edu'

@@ -22,9 +22,9 @@ HERE = Path(__file__).parent / "course"
 SHOWN = ["text/html", "text/markdown", "image/svg+xml", "image/png", "text/plain"]
 """What an output is shown as, the first that it has. What needs a script, as a widget does, is not among them."""
 LIVE = ("PaintDefect", "Pipeline")
-"""The explorers that the playground can carry, so that they live in the page."""
+"""The explorers that the playground can run, so that they are live in the page."""
 
-# Nothing comes from elsewhere. Outputs and formulas carry styles of their own, but no script.
+# Nothing comes from elsewhere. Outputs and formulas have styles of their own, but no script.
 POLICY = "; ".join(
     [
         "default-src 'none'",

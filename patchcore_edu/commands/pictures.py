@@ -27,7 +27,7 @@ def run(chosen: Namespace) -> None:
 
 
 def pictures(folder: str | Path) -> None:
-    """Write demo.png, what `demo` shows, and scratch.gif, a scratch that grows while the map answers.
+    """Write demo.png, what `demo` shows, and scratch.gif, a scratch that grows while the map follows.
 
     Args:
         folder: where to write; made if it is not there.

@@ -1,4 +1,4 @@
-"""Explorer of eqs. (6) and (7): the nearest member of a test patch, its b neighbours, and what b does to the score."""
+"""Explorer of eqs. (6) and (7): the nearest entry to a test patch, its b neighbours, and what b does to the score."""
 
 from functools import lru_cache
 
@@ -32,7 +32,7 @@ class State(traitlets.HasTraits):
 
 
 def render(state: State) -> Picture:
-    """The nearest member of the patch at (h, w), N_b(m*), w and s with their numbers, and the ranking of all images."""
+    """The entry nearest to the patch at (h, w), N_b(m*), w and s with their numbers, and the ranking of all images."""
     fitted, tests = model("brick")
     bank, i, b = fitted.bank, state.photograph, state.b
     patch = _patches()[i, state.h, state.w]
@@ -49,12 +49,12 @@ def render(state: State) -> Picture:
     role = (
         f"the worst patch of this photograph, so its score is s = {s[i]:.2f}"
         if top == (state.h, state.w)
-        else f"the worst patch is at {top}, {s_star[i]:.1f} away, and it alone makes the score"
+        else f"the worst patch is at {top}, {s_star[i]:.1f} away, and it alone sets the score"
     )
     anomalous = torch.tensor([sample.anomalous for sample in photographs("brick", "test").dataset])
     return Picture(
         figure=_figure(state, nearest, support[0], to_support, s_star, s, anomalous),
-        caption=f"The patch at {here} is {distance:.1f} from its nearest member m*; {role}.",
+        caption=f"The patch at {here} is {distance:.1f} from its nearest entry m*; {role}.",
         formula=_formula(b, distance, to_support, kept),
         numbers={
             "m*": seen_in(bank, nearest),
@@ -170,7 +170,7 @@ def _ranking(ax: Axes, i: int, s_star: torch.Tensor, s: torch.Tensor, anomalous:
 
 
 class AnomalyScore(Explorer):
-    """Point at a test patch, move b: its nearest member as a photograph, N_b(m*), w and s, and the ranking."""
+    """Point at a test patch, move b: its nearest entry as a photograph, N_b(m*), w and s, and the ranking."""
 
     State = State
     render = staticmethod(render)

@@ -1,4 +1,4 @@
-"""Explorer of eq. (5) and Algorithm 1: members chosen one by one, and the patch that is worst covered."""
+"""Explorer of eq. (5) and Algorithm 1: entries chosen one by one, and the patch that is covered worst."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -40,7 +40,7 @@ class State(traitlets.HasTraits):
 
 @dataclass(frozen=True)
 class Cover:
-    """Rows in the order chosen, and for each of `SIZES` every member's distance to the rows chosen so far."""
+    """Rows in the order chosen, and for each of `SIZES` every entry's distance to the rows chosen so far."""
 
     chosen: torch.Tensor
     distance: np.ndarray
@@ -52,7 +52,7 @@ class Cover:
 
 
 def render(state: State) -> Picture:
-    """The members chosen greedily and at random on the plane, and the covering radius against l."""
+    """The entries chosen greedily and at random on the plane, and the covering radius against l."""
     size, step = state.l, SIZES.index(state.l)
     covers = {
         "greedy": _greedy(state.start, state.psi),
@@ -73,7 +73,7 @@ def render(state: State) -> Picture:
         + ", ".join(f"{value:.1f} ({name})" for name, value in radius.items()),
         numbers={
             "l": f"{size} of N = {n:,} ({size / n:.1%})",
-            "M": f"the patches of {PHOTOGRAPHS} of the 32 good photographs, so that every slider answers at once",
+            "M": f"the patches of {PHOTOGRAPHS} of the 32 good photographs, so that every slider responds at once",
             "mean distance to M_C": ", ".join(
                 f"{cover.distance[step].mean():.1f} ({name})" for name, cover in covers.items()
             )
@@ -99,7 +99,7 @@ def _plane() -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _squares() -> tuple[np.ndarray, tuple[float, ...]]:
-    """The square of the plane that each member falls into, counted row by row, and the plane's extent."""
+    """The square of the plane that each entry falls into, counted row by row, and the plane's extent."""
     low, high = _plane().min(0) - 1, _plane().max(0) + 1
     column, row = ((_plane() - low) / (high - low) * BINS).astype(int).T
     return row * BINS + column, (low[0], high[0], low[1], high[1])
@@ -136,7 +136,7 @@ def _figure(covers: dict[str, Cover], step: int) -> Figure:
     sheet = figures.sheet(figure, (0, 0, 1, 1), 1100, 390)
     high = float(covers["greedy"].radius[0])
     for left, name in ((33, "greedy"), (380, "random")):
-        _members(sheet, left, covers[name], step, high, name)
+        _entries(sheet, left, covers[name], step, high, name)
     sheet.text(24, 191, "second principal direction", fontsize=9, rotation=90, ha="right", va="center")
     size = SIZES[step]
     _close_up(sheet, 780, int(covers["greedy"].chosen[size - 1]), f"greedy: row {size}", colours.CORESET)
@@ -158,8 +158,8 @@ def _figure(covers: dict[str, Cover], step: int) -> Figure:
     return figure
 
 
-def _members(ax: Axes, left: float, cover: Cover, step: int, high: float, name: str) -> None:
-    """The plane, coloured by the distance of what is worst covered in each square, and the members chosen so far."""
+def _entries(ax: Axes, left: float, cover: Cover, step: int, high: float, name: str) -> None:
+    """The plane, coloured by the distance of what is worst covered in each square, and the entries chosen so far."""
     distance = cover.distance[step]
     square, (x0, x1, y0, y1) = _squares()
     worst_in = np.full(BINS * BINS, -np.inf)
@@ -183,7 +183,7 @@ def _members(ax: Axes, left: float, cover: Cover, step: int, high: float, name: 
 
 
 def _close_up(ax: Axes, left: float, row: int, title: str, colour: str) -> None:
-    """What lies around a member on its photograph, 130 % large, with its 3 × 3 cells framed."""
+    """What lies around an entry on its photograph, at 130 %, with its 3 × 3 cells framed."""
     bank, reach, side, below = _bank(), 48, 124, 382
     h, w = (bank.position[row] * STRIDE + STRIDE // 2).tolist()
     top, first = (min(max(at - reach, 0), 224 - 2 * reach) for at in (h, w))
@@ -196,7 +196,7 @@ def _close_up(ax: Axes, left: float, row: int, title: str, colour: str) -> None:
 
 
 class Coreset(Explorer):
-    """Move l, the start and ψ: the chosen members on a plane, and the covering radius of three ways to choose."""
+    """Move l, the start and ψ: the chosen entries on a plane, and the covering radius of three ways to choose."""
 
     State = State
     render = staticmethod(render)

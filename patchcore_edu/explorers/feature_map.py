@@ -57,7 +57,8 @@ def render(state: State) -> Picture:
     seen = (rows[1] - rows[0]) * (columns[1] - columns[0]) / PIXELS**2
     return Picture(
         figure=_figure(state, phi_j[0, c], vector),
-        caption=f"A cell of level {j} steps {step} pixels but sees {side} × {side}: {seen:.0%} of this photograph.",
+        caption=f"Cells of level {j} are {step} pixels apart, but each sees {side} × {side}: {seen:.0%} of this "
+        "photograph.",
         formula=f"φ_{j}({h}, {w}) = ({', '.join(map(_number, vector[:3].tolist()))}, …, {_number(vector[-1])}), "
         f"{channels} numbers; number {c} is {_number(vector[c])}",
         numbers={

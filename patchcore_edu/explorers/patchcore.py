@@ -122,7 +122,7 @@ def render(state: State) -> Picture:
             "rows of M_C": against("{:,}", "rows") + f", of N = {now.N:,}",
             "size of M_C": against("{:.2f} MiB", "mib"),
             "time": against("{:.1f} ms", "ms") + " a photograph when first tried, without the network, on one thread",
-            "photographs": f"{PHOTOGRAPHS} good ones in the bank, all 40 test crops judged",
+            "photographs": f"{PHOTOGRAPHS} good ones in the bank, all 40 test crops scored",
         },
     )
 

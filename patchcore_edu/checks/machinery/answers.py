@@ -11,7 +11,7 @@ TOLERANCE = 1e-3  # float32 and another order of summation stay far below; every
 
 
 class Unreadable(Exception):
-    """An answer of another kind than the exercise asks for; the message says what it was."""
+    """Something of another kind than the exercise asks for; the message says what it was."""
 
 
 def tensors(*names: str) -> Callable:

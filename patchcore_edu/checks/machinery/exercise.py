@@ -1,7 +1,7 @@
-"""An exercise: a learner's function is tried on cases, and the usual mistakes are recognised by what they answer.
+"""An exercise: a learner's function is tried on cases, and the usual mistakes are recognised by what they return.
 
 Each usual mistake is itself a function, written wrong on purpose. Where the learner's function first differs from
-the right one, the mistakes have been called on the same cases, and the one that gave the learner's answers is named.
+the right one, the mistakes have been called on the same cases, and the one that returned the same is named.
 If several did, later cases decide.
 """
 
@@ -33,8 +33,8 @@ class Exercise:
         solution: a right function.
         cases: {what is tried: arguments}, the ones made by hand first.
         mistakes: {name: (hint, wrong function, …)}.
-        read: turns an answer, and the arguments it is for, into what `difference` compares.
-        stage: says at which stage an answer departs, from the case's name, the answer and the right one, both read.
+        read: turns what was returned, and the arguments it is for, into what `difference` compares.
+        stage: says at which stage a result departs, from the case's name, the result and the right one, both read.
 
     Example:
         >>> from patchcore_edu.checks.machinery.answers import tensors
@@ -118,7 +118,7 @@ class Exercise:
         return Verdict(WRONG, says, rows, mistake, deepcopy(arguments))
 
     def _answer(self, function: Callable, arguments: tuple) -> object:
-        """What `function` answers, read; or the exception it ended in, which is an answer too."""
+        """What `function` returns, read; or the exception it ended in, which counts as an answer too."""
         try:
             with time_limit(SECONDS):
                 answer = function(*deepcopy(arguments))  # a copy: what writes into its arguments spoils no later case

@@ -11,13 +11,13 @@ COLOURS = {RIGHT: NEAREST, WRONG: QUERY, OPEN: "inherit"}
 
 @dataclass(frozen=True, repr=False)
 class Verdict:
-    """The answer of a check; as the last line of a cell it shows itself.
+    """What a check returns; as the last line of a cell it shows itself.
 
     Attributes:
-        mark: "✓" right, "✗" wrong, "○" nothing to judge yet.
+        mark: "✓" right, "✗" wrong, "○" nothing to check yet.
         says: one line.
         rows: what is shown below it: what was called, both values, the mistake, a hint.
-        mistake: the name of the usual mistake that gives the same answers, if there is one.
+        mistake: the name of the usual mistake that returns the same, if there is one.
         arguments: of the first case that differs, for trying it again.
 
     Example:
