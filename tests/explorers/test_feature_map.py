@@ -81,4 +81,4 @@ def test_a_place_outside_the_map_comes_back_with_the_next_level():
     explorer = FeatureMap(level=3)
     explorer.state.w = 50
     explorer.state.level = 1
-    assert explorer.state.w == 55 and "level 1 steps 4 pixels" in explorer._view.caption
+    assert explorer.state.w == 55 and "level 1 are 4 pixels apart" in explorer._view.caption
