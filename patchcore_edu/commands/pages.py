@@ -16,7 +16,7 @@ from PIL import Image
 from pygments.formatters import HtmlFormatter
 from traitlets.config import Config
 
-QUALITY = 85
+QUALITY = 75
 """Of pictures, of 100."""
 HERE = Path(__file__).parent / "course"
 SHOWN = ["text/html", "text/markdown", "image/svg+xml", "image/png", "text/plain"]
@@ -96,10 +96,12 @@ def page(book: NotebookNode, folder: Path, **course: object) -> str:
 
 
 def webp(png: str) -> str:
-    """A picture in base64, as WebP: a third of the PNG's size, and no difference that one sees."""
-    file = BytesIO()
-    Image.open(BytesIO(b64decode(png))).save(file, "WEBP", quality=QUALITY, method=4)
-    return b64encode(file.getvalue()).decode()
+    """A picture in base64, as WebP: a quarter of the PNG's size. Exact where that is smaller, as for a few lines."""
+    picture = Image.open(BytesIO(b64decode(png)))
+    files = [BytesIO(), BytesIO()]
+    picture.save(files[0], "WEBP", quality=QUALITY, method=4)
+    picture.save(files[1], "WEBP", lossless=True, method=4)
+    return b64encode(min((file.getvalue() for file in files), key=len)).decode()
 
 
 def title(book: NotebookNode) -> str:

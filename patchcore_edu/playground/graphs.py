@@ -25,7 +25,7 @@ from patchcore_edu.feature_map import feature_maps
 from patchcore_edu.patch_set import patch_set
 
 SIDE = 224  # pixels of an image
-P, BORDERS, S, SIGMAS = (1, 3, 5, 7, 9), ("zero", "clip"), (1, 2, 3, 4), (0, 1, 2, 4, 8, 12)
+P, BORDERS, S, SIGMAS = (1, 3, 5, 7, 9), ("zero", "clip", "valid"), (1, 2, 3, 4), (0, 1, 2, 4, 8, 12)
 Arrays = dict[str, torch.Tensor]
 
 

@@ -293,3 +293,68 @@ def open_explorer(lab):
         return OpenExplorer(lab.open_notebook([code]))
 
     return open_explorer
+
+
+class OpenPlayground:
+    """The playground in a page of its own, with the errors that it has shown."""
+
+    def __init__(self, browser, address: str, before: str = ""):
+        self.errors = []
+        self.page = browser.new_page(viewport={"width": 1280, "height": 900})
+        self.page.set_default_timeout(60_000)
+        self.page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        if before:
+            self.page.add_init_script(before)
+        self.page.goto(address)
+
+    def ready(self) -> "OpenPlayground":
+        self.page.evaluate("patchcore.ready")
+        return self
+
+    def until(self, expression: str, seconds: float = 60) -> None:
+        """Wait until it holds. Playwright's own waiting evaluates text in the page, which the page's policy forbids."""
+        deadline = time.monotonic() + seconds
+        while not self.page.evaluate(expression):
+            assert time.monotonic() < deadline, f"it never held: {expression}"
+            time.sleep(0.05)
+
+    def settled(self) -> "OpenPlayground":
+        """Wait until all work is done."""
+        self.page.evaluate("patchcore.set({})")
+        return self
+
+
+@pytest.fixture
+def open_playground(browser, playground):
+    """`open_playground(fragment)` opens it from file://; `address`, `before` (a script) and `within` may be others."""
+    opened = []
+
+    def open_playground(fragment="", address=None, before="", within=None) -> OpenPlayground:
+        address = address or (playground / "playground.html").as_uri()
+        opened.append(OpenPlayground(within or browser, address + fragment, before))
+        return opened[-1]
+
+    yield open_playground
+    for one in opened:
+        one.page.close()
+
+
+@pytest.fixture(scope="module")
+def played(browser, playground):
+    """One playground for all tests of a file, so that it starts once."""
+    opened = OpenPlayground(browser, (playground / "playground.html").as_uri()).ready()
+    yield opened
+    opened.page.close()
+
+
+@pytest.fixture
+def shared_playground(played):
+    """The playground with its first settings and photographs, nothing painted, and no error so far."""
+    played.errors.clear()
+    start = {"source": "brick", "levels": [2, 3], "p": 3, "s": 1, "border": "zero", "ratio": 0.01}
+    start |= {"selection": "greedy", "b": 9, "sigma": 4}
+    played.page.evaluate("(s) => patchcore.set(s)", start)
+    played.page.locator("#dots button").nth(0).click()
+    yield played
+    assert played.errors == []

@@ -1,24 +1,43 @@
 """The playground in a headless Chromium, from file://: its numbers against the package's, and what one can do on it."""
 
-import time
 from base64 import b64decode, b64encode
 from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from playwright.sync_api import expect
 
 from patchcore_edu import CONVENTIONS, PatchCore
+from patchcore_edu.commands.pages import POLICY
 from patchcore_edu.datasets import PhotoTextures
-from patchcore_edu.datasets.photograph_files import read_photograph, resize_sample
 from patchcore_edu.explorers.tour import paint
 
 # (levels, p, s, border, ratio, selection, b, sigma, source)
 SETTINGS = [
     ([2, 3], 3, 1, "zero", 0.01, "greedy", 9, 4, "brick"),
     ([2, 3], 1, 1, "zero", 0.01, "greedy", 9, 4, "brick"),
+    ([2, 3], 5, 1, "clip", 0.02, "greedy", 5, 4, "brick"),
+    ([2, 3], 9, 1, "zero", 0.01, "greedy", 9, 8, "brick"),
+    ([2, 3], 9, 1, "valid", 0.01, "random", 2, 4, "brick"),
+    ([2, 3], 3, 2, "zero", 0.05, "greedy", 9, 4, "brick"),
+    ([2, 3], 3, 3, "clip", 0.05, "greedy", 1, 0, "brick"),
+    ([2, 3], 3, 1, "valid", 0.1, "greedy", 9, 4, "brick"),
+    ([2, 3], 3, 1, "zero", 0.01, "random", 9, 4, "brick"),
+    ([2, 3], 3, 4, "zero", 1, "greedy", 30, 2, "brick"),
+    ([2], 3, 1, "zero", 0.01, "greedy", 9, 4, "brick"),
+    ([3], 3, 1, "zero", 0.02, "greedy", 9, 12, "brick"),
+    ([3], 7, 1, "clip", 0.01, "greedy", 9, 1, "brick"),
+    ([4], 3, 1, "zero", 0.1, "greedy", 9, 4, "brick"),
+    ([3, 4], 5, 1, "zero", 0.02, "greedy", 4, 4, "brick"),
+    ([1], 3, 3, "zero", 0.01, "greedy", 9, 4, "brick"),
+    ([1, 2, 3], 3, 2, "zero", 0.01, "greedy", 9, 4, "brick"),
+    ([2, 3], 3, 1, "zero", 0.1, "greedy", 9, 4, "grass"),
+    ([2, 3], 3, 1, "zero", 0.01, "greedy", 20, 4, "gravel"),
+    ([2, 3, 4], 3, 2, "clip", 0.02, "greedy", 16, 4, "gravel"),
 ]
 expect.set_options(timeout=60_000)  # on a shared machine
 NAMES = "levels p s border ratio selection b sigma source".split()
@@ -37,39 +56,12 @@ JUDGE = """async ([settings, images]) => {
         const {score, map, distance, index} = await patchcore.judge(new Float32Array(bytes.buffer));
         answers.push({score, map: text64(map), distance: text64(distance), index: Array.from(index)});
     }
-    return {rows: patchcore.bank.rows, picks: patchcore.bank.picks, answers};
+    const {bank: {kept}, verdict: {patches, pixels}} = patchcore.state;
+    return {
+        rows: patchcore.bank.rows, picks: patchcore.bank.picks, answers,
+        kept: text64(kept), patches: text64(patches), pixels: text64(pixels),
+    };
 }"""
-
-
-def until(page, expression: str, seconds: float = 60) -> None:
-    """Wait until it holds. Playwright's own waiting evaluates text in the page, which the page's policy forbids."""
-    deadline = time.monotonic() + seconds
-    while not page.evaluate(expression):
-        assert time.monotonic() < deadline, f"it never held: {expression}"
-        time.sleep(0.05)
-
-
-class Page:
-    """The playground in a page of the browser, with the errors it has shown."""
-
-    def __init__(self, browser, folder, fragment=""):
-        self.errors = []
-        self.page = browser.new_page(viewport={"width": 1280, "height": 900})
-        self.page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.goto((folder / "playground.html").as_uri() + fragment)
-
-    def ready(self) -> "Page":
-        self.page.evaluate("patchcore.ready")
-        return self
-
-
-@pytest.fixture(scope="module")
-def opened(browser, playground):
-    """One page for all tests of this file; each puts back what it changed."""
-    page = Page(browser, playground).ready()
-    yield page
-    page.page.close()
 
 
 def fitted(settings: dict, backbone) -> PatchCore:
@@ -112,52 +104,129 @@ def test_images(source: str) -> torch.Tensor:
 test_images.__test__ = False
 
 
+def array(text: str) -> torch.Tensor:
+    return torch.from_numpy(np.frombuffer(b64decode(text), np.float32).copy())
+
+
+def close(found: torch.Tensor, wanted: torch.Tensor) -> bool:
+    return float((found - wanted.flatten()).abs().max()) <= 1e-5 * float(wanted.abs().max())
+
+
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: "-".join(map(str, setting)))
-def test_numbers_are_the_package_s(opened, backbone, setting):
+def test_numbers_are_the_package_s(played, backbone, setting):
     settings = dict(zip(NAMES, setting, strict=True))
     images = test_images(settings["source"])
     model = fitted(settings, backbone)
     wanted = model.predict(images)
-    found = opened.page.evaluate(JUDGE, [settings, [b64encode(image.numpy().tobytes()).decode() for image in images]])
+    found = played.page.evaluate(JUDGE, [settings, [b64encode(image.numpy().tobytes()).decode() for image in images]])
     assert found["rows"] == model.rows_before
     grid = wanted.patch_distance.shape[1:].numel()
     place = (model.bank.position // settings["s"]) @ torch.tensor([wanted.patch_distance.shape[2], 1])
     assert found["picks"] == (model.bank.image * grid + place).tolist()
+    assert close(array(found["kept"]), model.bank.vectors)
+    shown = PhotoTextures(settings["source"], "test")[16].image
+    assert torch.equal(array(found["pixels"]), shown.flatten())
+    assert close(array(found["patches"]), model.patches(shown[None]))
     for i, answer in enumerate(found["answers"]):
-        for name, field in (("map", "anomaly_map"), ("distance", "patch_distance"), ("score", "score")):
-            value = answer[name]
-            if isinstance(value, str):
-                value = np.frombuffer(b64decode(value), np.float32).copy()
-            value, want = torch.as_tensor(value), getattr(wanted, field)[i].flatten()
-            assert float((value - want).abs().max()) <= 1e-5 * float(want.abs().max()), (i, name)
+        assert close(array(answer["map"]), wanted.anomaly_map[i]), i
+        assert close(array(answer["distance"]), wanted.patch_distance[i]), i
+        assert close(torch.tensor([answer["score"]]), wanted.score[i]), i
         assert answer["index"] == wanted.nearest[i].flatten().tolist(), i
-    assert opened.errors == []
+    assert played.errors == []
 
 
-@pytest.fixture
-def page(opened):
-    """The page with its first settings, nothing painted, and no error so far."""
-    opened.errors.clear()
-    start = {"source": "brick", "levels": [2, 3], "p": 3, "s": 1, "border": "zero", "ratio": 0.01}
-    opened.page.evaluate("(s) => patchcore.set(s)", start | {"selection": "greedy", "b": 9, "sigma": 4})
-    opened.page.locator("#dots button").nth(0).click()
-    yield opened.page
-    assert opened.errors == []
+def test_one_paints_and_the_numbers_follow(shared_playground, backbone):
+    """By pointer: the pixels are those of `paint`, the score is the package's; undo takes it back."""
+    page = shared_playground.page
+    expect(page.locator("#photograph-text")).to_contain_text("good 1")
+    clean = page.evaluate("patchcore.state.verdict.score")
+    page.locator("#photograph").scroll_into_view_if_needed()
+    box = page.locator("#photograph").bounding_box()
+    page.mouse.move(box["x"] + 60, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 200, box["y"] + 170, steps=15)
+    page.mouse.up()
+    expect(page.locator("#now")).to_be_visible()
+    shared_playground.settled()
+    found = page.evaluate(
+        """({strokes: patchcore.state.strokes, score: patchcore.state.verdict.score,
+             pixels: Array.from(patchcore.state.painted)})"""
+    )
+    [stroke] = found["strokes"]
+    painted = torch.from_numpy(np.float32(paint(PhotoTextures("brick", "test")[0].image[0].numpy(), **stroke)))
+    assert torch.equal(torch.tensor(found["pixels"]), painted.expand(3, -1, -1).flatten())
+    settings = dict(zip(NAMES, SETTINGS[0], strict=True))
+    wanted = fitted(settings, backbone).predict(painted.expand(1, 3, -1, -1))
+    assert abs(found["score"] - float(wanted.score)) <= 1e-5 * float(wanted.score) and found["score"] > clean + 3
+    page.get_by_role("button", name="Undo").click()
+    shared_playground.until(f"patchcore.state.verdict.score === {clean}")
 
 
-def test_keys_point_and_paint(page):
-    canvas = page.locator("#photograph")
-    canvas.focus()
+def test_keys_point_and_paint(shared_playground):
+    page = shared_playground.page
+    page.locator("#photograph").focus()
     page.keyboard.press("ArrowDown")
     [h, w] = page.evaluate("patchcore.state.cell")
     page.keyboard.press("ArrowRight")
     assert page.evaluate("patchcore.state.cell") == [h, w + 1]
     page.keyboard.press("Space")
-    until(page, "patchcore.state.painted !== null && patchcore.state.strokes.length === 1")
+    shared_playground.until("patchcore.state.painted !== null && patchcore.state.strokes.length === 1")
     page.get_by_role("button", name="Clear").click()
 
 
-def test_the_tour_moves_the_controls(page):
+def test_every_control(shared_playground):
+    """Each changes its setting, the address and the picture; the bank is filled anew when it must be."""
+    page = shared_playground.page
+    for name, value in [
+        *[("levels", 4), ("p", 5), ("s", 2), ("border", "valid"), ("ratio", 0.1), ("selection", "random")],
+        *[("b", 5), ("sigma", 8), ("source", "gravel")],
+    ]:
+        page.evaluate("patchcore.state.verdict = null")
+        page.locator(f"#controls [name={name}][value='{value}']").check(force=True)
+        address = "2,3,4" if name == "levels" else str(value)
+        shared_playground.until(f"String(patchcore.state.settings.{name}) === '{address}'")
+        shared_playground.settled().until("patchcore.state.verdict !== null")
+        assert f"{name}={address}" in page.url
+        filled = page.evaluate(f"String(patchcore.state.bank.settings.{name})")
+        assert filled == address or name in ("b", "sigma")  # these two need no other bank
+
+
+def test_picks_appear_one_by_one(shared_playground):
+    page = shared_playground.page
+    count = page.get_by_role("slider", name="How many picks are shown")
+    expect(count).to_have_value("62")
+    count.press("Home")
+    expect(page.locator("#count-text")).to_have_text("pick 1 of 62")
+    page.get_by_role("button", name="Watch the choice").click()
+    expect(page.locator("#count-text")).to_contain_text("pick 62 of 62")
+
+
+def test_each_break_says_what_it_does(shared_playground):
+    page = shared_playground.page
+    page.get_by_role("button", name="Break it").click()
+    for name, changed in {
+        "p = 9": {"p": 9},
+        "clip at the border": {"border": "clip"},
+        "random 1 %": {"selection": "random"},
+        "b = 2": {"b": 2},
+        "level 4": {"levels": [4]},
+    }.items():
+        before = page.locator("#break-text").text_content()
+        page.get_by_role("button", name=name, exact=True).click()
+        expect(page.locator("#break-text")).not_to_have_text(before)
+        settings = page.evaluate("patchcore.state.settings")
+        start = {"p": 3, "border": "zero", "selection": "greedy", "b": 9, "levels": [2, 3]}
+        assert {name: settings[name] for name in start} == start | changed
+        expect(page.locator("#scores-text")).to_contain_text("defects are found")
+        if name != "b = 2":
+            expect(page.locator("#scores-text")).to_contain_text("Changed sides: brick")
+    page.get_by_role("button", name="as before").click()
+    shared_playground.until("patchcore.state.bank.settings.levels.length === 2")
+    page.get_by_role("button", name="Break it").click()
+
+
+def test_the_tour_moves_the_controls(shared_playground):
+    page = shared_playground.page
     page.get_by_role("button", name="Take the tour").click()
     for step in range(1, 9):
         expect(page.locator("#story-count")).to_have_text(f"{step} of 8")
@@ -166,31 +235,80 @@ def test_the_tour_moves_the_controls(page):
     assert page.evaluate("patchcore.state.settings.selection") == "random"
 
 
-def test_a_setting_that_makes_no_sense_is_refused(page):
-    for settings, message in [
-        ({"p": 4}, "p was 4"),
-        ({"levels": []}, "levels was"),
-        ({"levels": [4], "p": 9}, "at most 7"),
-        ({"ratio": 0}, "ratio was 0"),
-        ({"q": 1}, "q was 1"),
-    ]:
-        said = page.evaluate("(s) => patchcore.set(s).then(() => '', (error) => error.message)", settings)
-        assert message in said
-    said = page.evaluate("patchcore.judge(new Float32Array(3)).then(() => '', (error) => error.message)")
-    assert "150528" in said
+def test_without_a_pointer(shared_playground):
+    """All that can be reached by keys has a name for a screen reader, and so has every picture."""
+    page = shared_playground.page
+    client = page.context.new_cdp_session(page)
+    nodes = client.send("Accessibility.getFullAXTree")["nodes"]
+    named = {"button", "slider", "radio", "checkbox", "combobox", "link", "image", "img", "application", "canvas"}
+    seen = set()
+    for node in nodes:
+        role = node.get("role", {}).get("value", "").lower()
+        if role in named and not node["ignored"]:
+            seen.add(role)
+            assert node.get("name", {}).get("value"), node
+    assert {"button", "slider", "radio", "checkbox", "combobox", "link", "application"} <= seen
+    page.locator("#controls [name=p]:checked").focus()
+    page.keyboard.press("ArrowRight")
+    shared_playground.until("patchcore.state.bank.settings.p === 5")
+    page.get_by_role("button", name="Code").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#code-text")).to_contain_text("PatchCore(levels=(2, 3), p=5")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="brick, scratch 1").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#photograph-text")).to_contain_text("scratch 1")
 
 
-def test_the_address_opens_a_setting_and_names_nonsense(browser, playground):
-    fragment = "#source=grass&levels=3&p=5&s=2&border=clip&ratio=0.02&selection=random&b=4&sigma=2&p=banana&x=1"
-    opened = Page(browser, playground, fragment).ready()
-    settings = opened.page.evaluate("patchcore.state.settings")
-    assert settings == {
-        **{"source": "grass", "levels": [3], "p": 5, "s": 2, "border": "clip", "ratio": 0.02},
-        **{"selection": "random", "b": 4, "sigma": 2},
-    }
-    expect(opened.page.locator("#message")).to_contain_text("p=banana")
+@pytest.mark.parametrize("width", [390, 800, 1280, 1920])
+def test_it_is_no_wider_than_the_window(shared_playground, width):
+    page = shared_playground.page
+    page.set_viewport_size({"width": width, "height": 844})
+    for button in ("Break it", "Code"):
+        page.get_by_role("button", name=button).click()
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    for button in ("Break it", "Code"):
+        page.get_by_role("button", name=button).click()
+    page.set_viewport_size({"width": 1280, "height": 900})
+
+
+class Charset(SimpleHTTPRequestHandler):
+    """A plain server; like some, it says that all text is UTF-8, which the packed scripts are not."""
+
+    def guess_type(self, path):
+        kind = super().guess_type(path)
+        return f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
+
+    def log_message(self, *_):
+        pass
+
+
+def test_from_a_plain_server(open_playground, playground):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Charset, directory=playground))
+    Thread(target=server.serve_forever, daemon=True).start()
+    opened = open_playground(address=f"http://127.0.0.1:{server.server_port}/playground.html").ready()
+    assert opened.page.evaluate("patchcore.bank.picks.length") == 62 and opened.errors == []
+    server.shutdown()
+
+
+def test_in_a_page_of_the_course_with_the_network_cut(open_playground, playground):
+    """It lives in a frame, from file://, under the course's own policy."""
+    page = playground / "framed.html"
+    page.write_text(
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><iframe src="playground.html#p=5" width="890" '
+        'height="900"></iframe>'
+    )
+    opened = open_playground(address=page.as_uri(), before="")
+    opened.page.context.set_offline(True)
+    opened.page.reload()
+    frame = opened.page.frames[1]
+    frame.evaluate("patchcore.ready")
+    assert frame.evaluate("patchcore.state.bank.settings.p") == 5
+    expect(opened.page.frame_locator("iframe").locator("#map")).to_be_visible()
+    expect(opened.page.frame_locator("iframe").get_by_role("link", name="Open the whole playground")).to_be_visible()
+    expect(opened.page.frame_locator("iframe").locator("#tour-button")).to_be_hidden()
     assert opened.errors == []
-    opened.page.close()
+    opened.page.context.set_offline(False)
 
 
 def test_nothing_may_be_sent_anywhere(playground):
@@ -201,23 +319,3 @@ def test_nothing_may_be_sent_anywhere(playground):
     assert "http" not in policy and "*" not in policy and "unsafe-inline" not in policy
     body = page[page.index("<script>") :]
     assert "http://" not in body and "https://" not in body
-
-
-def test_own_photographs(page, tmp_path):
-    """Any size is resized as `ImageFolder` does; what is no picture is named, and the others are taken."""
-    rng = np.random.default_rng(0)
-    for i in range(5):
-        Image.fromarray(rng.integers(0, 256, (300, 260 + 20 * i, 3), dtype=np.uint8)).save(tmp_path / f"{i}.png")
-    Image.new("RGB", (1, 5000)).save(tmp_path / "long.png")
-    (tmp_path / "words.png").write_text("no picture")
-    page.evaluate("patchcore.set({source: 'files'})")
-    page.locator("#good-files").set_input_files([str(tmp_path / f"{i}.png") for i in range(4)])
-    expect(page.locator("#own-text")).to_contain_text("4 good (3 for the bank, 1 held out")
-    page.locator("#test-files").set_input_files([str(tmp_path / name) for name in ("4.png", "long.png", "words.png")])
-    expect(page.locator("#message")).to_contain_text("1 × 5000")
-    expect(page.locator("#message")).to_contain_text("words.png is no picture")
-    until(page, "patchcore.state.groups.test.length === 1 && patchcore.state.verdict?.pixels.length")
-    found = page.evaluate("Array.from(patchcore.state.groups.test[0].pixels)")
-    image = read_photograph(tmp_path / "4.png")
-    wanted, _ = resize_sample(image, torch.zeros(image.shape[1:], dtype=torch.bool))
-    assert float((torch.tensor(found).view(3, 224, 224) - wanted).abs().max()) < 1e-4

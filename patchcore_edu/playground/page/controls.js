@@ -99,6 +99,27 @@ function select(i) {
 
 function drawTools() {
   for (const id of ["undo", "clear"]) get(id).disabled = !state.strokes.length;
+  remember();
+}
+
+/** What is painted outlives a tab that is loaded again; the settings stand in the address. */
+function remember() {
+  const { settings: { source }, selected, strokes } = state;
+  try {
+    sessionStorage.setItem("painted", JSON.stringify({ source, selected, strokes }));
+  } catch {
+    // A private window may have no storage. Then painting starts anew.
+  }
+}
+
+/** The photograph and the strokes of this tab before it was loaded again, or null. */
+function remembered() {
+  try {
+    const before = JSON.parse(sessionStorage.getItem("painted"));
+    return before?.source === state.settings.source && before.strokes.length ? before : null;
+  } catch {
+    return null;
+  }
 }
 
 /** Lay the strokes on the photograph. The ones before the last are kept painted. */
@@ -118,8 +139,7 @@ function connectBrush() {
   };
   const pointAt = ([x, y]) => {
     if (!state.verdict) return;
-    const { height, width } = state.verdict;
-    state.cell = [Math.min(height - 1, Math.floor(y / step())), Math.min(width - 1, Math.floor(x / step()))];
+    state.cell = [rowAt(y, state.verdict.height), rowAt(x, state.verdict.width)];
     drawCell();
   };
   const brush = (path) => ({
@@ -167,11 +187,12 @@ function connectBrush() {
   canvas.addEventListener("keydown", (event) => {
     if (!state.verdict) return;
     const [h, w] = cell();
+    const middle = (k) => Math.round(corner(k) + stride() / 2);
     if (event.key in MOVES) {
       const [down, right] = MOVES[event.key];
-      pointAt([(w + right + 0.5) * step(), (h + down + 0.5) * step()].map((k) => Math.min(SIDE - 1, Math.max(0, k))));
+      pointAt([middle(w + right), middle(h + down)]);
     } else if (event.key === " ") {
-      const [y, x] = [h, w].map((k) => Math.min(SIDE - 1, Math.round((k + 0.5) * step())));
+      const [y, x] = [middle(h), middle(w)];
       state.strokes.push(brush([[x, y]]));
       repaint();
     } else return;
@@ -209,6 +230,8 @@ function connectFiles() {
     });
   }
   get("shoot").addEventListener("click", () => attempt(shoot));
+  get("replay").addEventListener("click", replay);
+  get("count").addEventListener("input", () => state.bank && drawPicks(Number(get("count").value)));
 }
 
 async function addFiles(which, defect, files) {
@@ -236,6 +259,7 @@ async function drawOwn() {
 async function openCamera() {
   const opened = new Camera(engine, get("video"), (text) => {
     camera = null;
+    get("live-text").textContent = "No picture comes from the camera.";
     tell(text);
   });
   await opened.open();
@@ -252,6 +276,7 @@ async function shoot() {
     good.push(photograph(await mine.frame(), `picture ${i + 1}`, "good"));
     await new Promise((resolve) => setTimeout(resolve, 300));
   }
+  if (camera !== mine) return;
   const { held, bank } = parted(good);
   const live = photograph(await mine.frame(), "the camera", "unknown");
   await take({ bank, held, test: [live] });

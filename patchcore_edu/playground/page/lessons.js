@@ -5,7 +5,7 @@ const DEFAULTS = { levels: [2, 3], p: 3, s: 1, border: "zero", ratio: 0.01, sele
 /* [a sentence, the part of the page it is about, settings, which photograph] */
 const TOUR = [
   ["This photograph of a wall has a scratch, and nobody ever showed PatchCore a scratch.", "photograph", {}, 4],
-  ["All it was shown is eight good photographs; each blue square is a patch of them that it remembers.", "thumbs", {}, 4],
+  ["All it was shown is eight good photographs. Watch it choose: each blue square is a patch of them that it remembers.", "thumbs", {}, 4],
   ["A network trained on other pictures turns every place into a list of numbers, one for each channel.", "tiles", {}, 4],
   ["A patch is the mean over p × p neighbouring cells, so it knows a little of what is around it.", "vectors", { p: 5 }, 4],
   ["Its distance to the nearest patch remembered says how new it is: the scratch has no like.", "pair", {}, 4],
@@ -16,11 +16,11 @@ const TOUR = [
 
 /* [button, settings, what to look at] */
 const BREAKS = [
-  ["p = 9", { p: 9 }, "Each patch is now the mean over 81 cells, so what a small defect changes is spread thin."],
-  ["clip at the border", { border: "clip" }, "Cells past the border are left out of the mean instead of counting as zeros: look at the scores of good photographs, and where their maps are brightest."],
-  ["random 1 %", { selection: "random" }, "The same number of patches, chosen by chance: look at how far the worst covered patch now is."],
-  ["b = 2", { b: 2 }, "Only two neighbours of m* remain in eq. (7), so w lies between ½ and 1: look at how much of s* is taken away."],
-  ["level 4", { levels: [4] }, "The deepest level has 7 × 7 cells and channels made for naming things: look at how coarse the map is."],
+  ["p = 9", { p: 9 }, "Each patch is now the mean over 81 cells. All distances shrink to less than half, those of good photographs too, and little stands out: on other crops of the brick wall, 4 to 13 of 24 defects are found, where p = 3 finds 23 or 24."],
+  ["clip at the border", { border: "clip" }, "Cells past the border are left out of the mean, so at the rim it is over 4 or 6 cells and not 9. Now the farthest patch of good photographs lies at their rim, and the threshold rises above most defects: on other crops of the brick wall, 4 to 9 of 24 are found instead of 23 or 24."],
+  ["random 1 %", { selection: "random" }, "As many patches, chosen by chance: the worst covered patch is now farther from the bank. On other crops of the brick wall that costs 0 to 9 of 24 defects, depending on the draw."],
+  ["b = 2", { b: 2 }, "Only m* itself and one neighbour are weighed in eq. (7), so w can fall to ½, where with b = 9 it stays near 1. It lowers some good photographs and some defects: on other crops of the brick wall, 15 to 21 of 24 are found instead of 23 or 24."],
+  ["level 4", { levels: [4] }, "The deepest level has only 7 × 7 cells, each of which sees the whole photograph. On other crops of the brick wall, 10 to 13 of 24 defects are found instead of 23 or 24."],
 ];
 
 let stop = null;
@@ -79,6 +79,7 @@ async function show(step) {
   light(part);
   await change({ ...DEFAULTS, source: "brick", ...settings });
   if (state.selected !== photographNumber) await select(photographNumber);
+  if (part === "thumbs") replay();
 }
 
 function light(part) {

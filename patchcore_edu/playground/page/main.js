@@ -105,7 +105,7 @@ async function change(settings) {
   const moved = Object.keys(next).filter((name) => String(next[name]) !== String(state.settings[name]));
   const source = moved.includes("source");
   state.settings = next;
-  state.before = source ? null : alarms();
+  if (moved.length) state.before = source ? null : alarms();
   drawControls();
   history.replaceState(null, "", toFragment(next));
   if (source) await openSource(next.source);
@@ -140,18 +140,36 @@ const alarms = () =>
     ? null
     : new Map(state.groups.test.map((one) => [one, state.scores.get(one)?.score > state.threshold]));
 
+/** The theme chosen in the course's pages, if one was. */
+function theme() {
+  try {
+    return localStorage.getItem("theme");
+  } catch {
+    return null; // from file:// or in a private window there may be no storage
+  }
+}
+
 /** Once loaded: the settings of the address, and the first bank. */
 async function start() {
   const { settings, nonsense } = fromFragment(location.hash);
   state.settings = settings;
+  const before = remembered();
   drawControls();
   await engine.start(showProgress);
   showProgress(0.8, "reading the photographs");
   await openSource(settings.source);
+  if (before && before.selected < state.groups.test.length) {
+    Object.assign(state, { selected: before.selected, strokes: before.strokes });
+    await repaint();
+  }
   showProgress(1, "");
   document.body.classList.add("ready");
   if (nonsense.length) tell(`The address held ${nonsense.join(" and ")}, which is no setting; it was left out.`);
 }
+
+// In a frame of the course's pages there is only room for what answers the brush.
+document.body.classList.toggle("embedded", window !== window.parent);
+document.documentElement.style.colorScheme = theme() ?? "";
 
 connect();
 const ready = start().catch((error) => {

@@ -11,23 +11,28 @@ function cell() {
   return [Math.floor(verdict.patch / verdict.width), verdict.patch % verdict.width];
 }
 
-/** The stride of the lowest level's cells in pixels, times s. */
-const step = () => KNOWN.levels[state.bank.settings.levels[0]].stride * state.bank.settings.s;
+/** Where the k-th row or column of the grid begins in the photograph, in pixels. "valid" has no cells at the rim. */
+const corner = (k) => (k * state.bank.settings.s + rim()) * stride();
+const stride = () => KNOWN.levels[state.bank.settings.levels[0]].stride;
+const rim = () => (state.bank.settings.border === "valid" ? Math.floor(state.bank.settings.p / 2) : 0);
+
+/** The row or column of the grid at a place in the photograph. */
+const rowAt = (pixel, rows) =>
+  Math.min(rows - 1, Math.max(0, Math.floor((pixel / stride() - rim()) / state.bank.settings.s)));
 
 /** The square of a cell and of its N_p, in units of the square pictures. */
 function squares([h, w]) {
   const { settings } = state.bank;
-  const { stride } = KNOWN.levels[settings.levels[0]];
   const reach = Math.floor(settings.p / 2);
-  const [top, left] = [h * step(), w * step()];
+  const [top, left] = [corner(h), corner(w)];
   const square = (y, x, side) => [scaleOf(x), scaleOf(y), scaleOf(side), scaleOf(side)];
   const deepest = KNOWN.levels[settings.levels.at(-1)];
-  const scale = deepest.stride / stride;
-  const below = [Math.floor((h * settings.s) / scale), Math.floor((w * settings.s) / scale)];
+  const scale = (KNOWN.levels[settings.levels[0]].cells - 2 * rim()) / (deepest.cells - 2 * rim());
+  const below = [h, w].map((k) => Math.floor((k * settings.s) / scale) + rim());
   const field = below.map((k, axis) => (k - reach) * deepest.stride + deepest.first[axis]);
   return {
-    cell: square(top, left, stride),
-    neighbourhood: square(top - reach * stride, left - reach * stride, (2 * reach + 1) * stride),
+    cell: square(top, left, stride()),
+    neighbourhood: square(top - reach * stride(), left - reach * stride(), (2 * reach + 1) * stride()),
     field: square(field[0], field[1], deepest.side + 2 * reach * deepest.stride),
   };
 }
@@ -139,8 +144,9 @@ function drawVectors([h, w]) {
   const [, channels, height, width] = dims;
   const reach = Math.floor(settings.p / 2);
   const rows = [];
-  for (let a = h * settings.s - reach; a <= h * settings.s + reach; a++) {
-    for (let b = w * settings.s - reach; b <= w * settings.s + reach; b++) {
+  const [row, column] = [h, w].map((k) => k * settings.s + rim());
+  for (let a = row - reach; a <= row + reach; a++) {
+    for (let b = column - reach; b <= column + reach; b++) {
       const inside = a >= 0 && b >= 0 && a < height && b < width;
       rows.push(inside ? (c) => data[(c * height + a) * width + b] : () => 0);
     }
@@ -182,18 +188,19 @@ function origin(row) {
   return { image: Math.floor(patch / (height * width)), at: [Math.floor(place / width), place % width] };
 }
 
-function drawBank() {
-  if (!state.bank) return;
-  state.bank.drawn = true;
-  const { photographs, picks, rows, height, width, distance } = state.bank;
+const MOST_SHOWN = 8;
+
+/** The good photographs, and on them the first `count` of the patches that are remembered. */
+function drawPicks(count) {
+  const { photographs, picks, height, width, distance } = state.bank;
   const thumbs = get("thumbs");
-  const most = Math.min(photographs.length, 8);
+  const most = Math.min(photographs.length, MOST_SHOWN);
   if (thumbs.photographs !== photographs) {
     thumbs.photographs = photographs;
     thumbs.replaceChildren(...photographs.slice(0, most).map(() => document.createElement("canvas")));
   }
   const seen = photographs.map(() => []);
-  for (const [row, patch] of picks.entries()) seen[Math.floor(patch / (height * width))].push(row);
+  for (const [row, patch] of picks.subarray(0, count).entries()) seen[Math.floor(patch / (height * width))].push(row);
   photographs.slice(0, most).forEach((one, i) => {
     const canvas = thumbs.children[i];
     const context = stage(canvas, 100);
@@ -205,15 +212,39 @@ function drawBank() {
     for (const row of seen[i]) {
       const [h, w] = origin(row).at;
       const size = picks.length > 300 ? 2.5 : 5;
-      const middle = (k) => ((k + 0.5 / state.bank.settings.s) * step() * 100) / SIDE;
+      const middle = (k) => ((corner(k) + stride() / 2) * 100) / SIDE;
       context.fillRect(middle(w) - size / 2, middle(h) - size / 2, size, size);
     }
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", `Good photograph ${i + 1}: ${seen[i].length} of its patches are kept`);
   });
+  get("count").max = picks.length;
+  get("count").value = count;
+  const far = distance && count > 1 ? `: ${number(distance[count - 1])} from the nearest pick before it, measured after ψ` : "";
+  get("count-text").textContent = `pick ${count.toLocaleString("en-GB")} of ${picks.length.toLocaleString("en-GB")}${far}`;
+}
+
+/** Let the picks appear one by one, in the order chosen. */
+async function replay() {
+  const { bank } = state;
+  if (!bank) return;
+  const start = performance.now();
+  const lasting = Math.min(8000, 150 * bank.picks.length);
+  for (let count = 0; count < bank.picks.length && state.bank === bank; ) {
+    count = Math.min(bank.picks.length, 1 + Math.floor((bank.picks.length * (performance.now() - start)) / lasting));
+    drawPicks(count);
+    await new Promise(requestAnimationFrame);
+  }
+}
+
+function drawBank() {
+  if (!state.bank) return;
+  state.bank.drawn = true;
+  const { photographs, picks, rows, distance } = state.bank;
+  drawPicks(picks.length);
   const greedy = distance ? "picked one by one, always the one farthest from those picked before" : "picked at random";
   const chosen = picks.length === rows ? "all kept" : greedy;
-  const more = photographs.length > most ? ` The first ${most} of ${photographs.length} photographs are shown.` : "";
+  const more = photographs.length > MOST_SHOWN ? ` The first ${MOST_SHOWN} of ${photographs.length} photographs are shown.` : "";
   get("bank-text").innerHTML =
     `<b>${rows.toLocaleString("en-GB")} patches</b> of ${photographs.length} good photographs; ` +
     `<span class="coreset">${picks.length.toLocaleString("en-GB")} are remembered</span>, ${chosen}. ` +
@@ -341,7 +372,7 @@ function drawScores() {
   now.hidden = !(state.painted && state.verdict);
   if (!now.hidden) {
     now.style.left = place(state.verdict.score);
-    now.firstChild.textContent = `painted ${number(state.verdict.score)}`;
+    now.firstChild.textContent = `${camera ? "now" : "painted"} ${number(state.verdict.score)}`;
   }
   get("axis-high").textContent = number(high, 0);
   get("scores-text").innerHTML = counted(held);

@@ -28,7 +28,8 @@ async function bundled(name) {
     }
     for (const last = next + changed; next < last; next++) pixels[places[next]] = values[next];
     pixels.copyWithin(PLANE, 0, PLANE).copyWithin(2 * PLANE, 0, PLANE);
-    groups[group].push(photograph(pixels, `${name}, ${defect} ${groups[group].length + 1}`, defect));
+    const like = groups[group].filter((one) => one.defect === defect).length;
+    groups[group].push(photograph(pixels, `${name}, ${defect} ${like + 1}`, defect));
   }
   return groups;
 }
