@@ -57,7 +57,8 @@ def run(chosen: argparse.Namespace) -> int:
     print("\n".join(welcome(settings)), flush=True)
     sys.stdout.flush()
     # Meanwhile what all seats share is computed once. It is not waited for: a seat that comes first computes its own.
-    subprocess.Popen([sys.executable, "-c", SHARED], env=os.environ | {"PATCHCORE_EDU_CACHE": str(settings.cache)})
+    environment = os.environ | {"PATCHCORE_EDU_CACHE": str(settings.cache)}
+    subprocess.Popen([sys.executable, "-c", SHARED], env=environment, umask=0o022)  # for the seats' users to read
     # In the place of this process, which holds PyTorch: the supervisor needs the standard library alone.
     os.execv(sys.executable, [sys.executable, str(WORKSHOP / "supervisor.py"), str(settings.state)])
 

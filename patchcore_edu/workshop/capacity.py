@@ -1,6 +1,7 @@
 """What a machine bears: how many seats.
 
-The figures are estimates from single kernels until tests/benchmarks/workshop.py was run with a full room.
+A seat's memory was measured with 5 and 15 seats and the CPU build of torch (tests/benchmarks/README.md). Seats on a
+core, and a seat's disk, are estimates.
 """
 
 import os
@@ -11,7 +12,7 @@ from pathlib import Path
 from patchcore_edu.workshop.settings import default_state
 
 SEAT_MIB = 700
-HUB_MIB = 400  # the hub, its proxy and the culler
+HUB_MIB = 250  # the hub, its proxy and the culler
 SYSTEM_MIB = 1024
 SEAT_DISK_MIB = 50  # notebooks with their outputs, settings, temporary files
 SEATS_ON_A_CORE = 15

@@ -167,9 +167,9 @@ class Kernel:
         }
         return await self._send("execute_request", content, seconds)
 
-    async def move(self, model: str, value: object, seconds: float = 60) -> list[dict]:
-        """Set a widget's value as its slider does; return what the kernel sent of it until it was done."""
-        data = {"method": "update", "state": {"value": value}, "buffer_paths": []}
+    async def move(self, model: str, name: str, value: object, seconds: float = 60) -> list[dict]:
+        """Set a widget's trait as its slider does; return what the kernel sent of it until it was done."""
+        data = {"method": "update", "state": {name: value}, "buffer_paths": []}
         return await self._send("comm_msg", {"comm_id": model, "data": data}, seconds)
 
     def sliders(self) -> list[str]:

@@ -6,8 +6,9 @@ from pathlib import Path
 from types import ModuleType
 
 # The hub needs none of the equations. Importing the package whole would load PyTorch: seconds, and 280 MiB for all day.
-sys.modules["patchcore_edu"] = package = ModuleType("patchcore_edu")
-package.__path__ = [str(Path(__file__).parent.parent)]
+for name in ("patchcore_edu", "patchcore_edu.checks"):
+    sys.modules[name] = package = ModuleType(name)
+    package.__path__ = [str(Path(__file__).parents[2].joinpath(*name.split(".")))]
 
 from patchcore_edu.workshop.login import SeatLogin  # noqa: E402
 from patchcore_edu.workshop.page import ProgressPage  # noqa: E402
@@ -49,7 +50,7 @@ c.JupyterHub.active_server_limit = settings.seats + 1  # the teacher's is no sea
 c.JupyterHub.services = [
     {
         "name": "idle-culler",
-        "command": [sys.executable, "-m", "jupyterhub_idle_culler", f"--timeout={settings.idle_minutes * 60:.0f}"],
+        "command": [sys.executable, str(here / "culler.py"), f"--timeout={settings.idle_minutes * 60:.0f}"],
     }
 ]
 scopes = ["list:users", "read:users:activity", "read:servers", "delete:servers"]

@@ -113,13 +113,18 @@ async def _learner(learner: Learner, notebooks: tuple[str, ...], pace: Pace, dra
 
 async def _slide(kernel: Kernel, draw: random.Random, result: Result) -> None:
     model = draw.choice(kernel.sliders())
-    low, high, step = (kernel.widgets[model].get(name, 1) for name in ("min", "max", "step"))
-    values = [low + step * number for number in range(int((high - low) / step) + 1)]
-    value = draw.choice([value for value in values if value != kernel.widgets[model]["value"]])
+    state = kernel.widgets[model]
+    # A selection slider moves along its options, the others along their values.
+    if "index" in state:
+        name, values = "index", range(len(state["_options_labels"]))
+    else:
+        low, high, step = (state.get(name, 1) for name in ("min", "max", "step"))
+        name, values = "value", [low + step * number for number in range(int((high - low) / step) + 1)]
+    value = draw.choice([value for value in values if value != state[name]])
     began = time.monotonic()
-    messages = await kernel.move(model, value)
+    messages = await kernel.move(model, name, value)
     result.slide.append(time.monotonic() - began)
-    kernel.widgets[model]["value"] = value
+    state[name] = value
     if errors(messages) or not any(message["msg_type"] == "comm_msg" for message in messages):
         result.failures.append(f"a slider moved to {value}, and nothing came of it: {errors(messages)}")
 
@@ -133,7 +138,7 @@ async def _watch(result: Result) -> None:
             if "jupyterhub.singleuser" in command:
                 tree = [process, *process.children(recursive=True)]
                 held[process.pid] = sum(map(memory_of, tree)) / MIB
-            elif any(word in command for word in ("jupyterhub -f", "workshop/proxy.py", "jupyterhub_idle_culler")):
+            elif any(word in command for word in ("jupyterhub -f", "workshop/proxy.py", "workshop/culler.py")):
                 held["hub", process.pid] = memory_of(process) / MIB
         for pid, mib in held.items():
             if isinstance(pid, int):

@@ -1,7 +1,7 @@
 """Starts one learner's server, as the learner's own system user: `python seat.py NOTEBOOKS [options of the server]`.
 
-It uses the standard library alone. That the notebooks are copied here, and not by the hub, matters: a hub that runs as
-root must not write where a learner may have laid a link.
+It loads neither PyTorch nor JupyterHub. That the notebooks are copied here, and not by the hub, matters: a hub that
+runs as root must not write where a learner may have laid a link.
 """
 
 import json
@@ -10,6 +10,13 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from types import ModuleType
+
+# Importing the package whole would load PyTorch before each server starts.
+sys.modules["patchcore_edu"] = package = ModuleType("patchcore_edu")
+package.__path__ = [str(Path(__file__).parent.parent)]
+
+from patchcore_edu.files import replacing  # noqa: E402
 
 OPTIONS = {
     # Sockets in a folder that only this user enters: on TCP every user of the machine can listen to a kernel's output.
@@ -32,9 +39,8 @@ def copy_missing(source: Path, target: Path) -> None:
         if file.is_dir():
             copy.mkdir(parents=True)
         else:
-            unfinished = copy.with_name(f".{copy.name}.copying")
-            shutil.copyfile(file, unfinished)
-            os.replace(unfinished, copy)
+            with replacing(copy) as unfinished:
+                unfinished.write(file.read_bytes())
 
 
 def short_folder(link: Path) -> str:
@@ -54,7 +60,8 @@ def main(notebooks: str, *options: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     copy_missing(Path(notebooks), course)
     if not news.exists():
-        news.write_text(json.dumps(NO_NEWS))
+        with replacing(news) as file:
+            file.write(json.dumps(NO_NEWS).encode())
     os.environ["JUPYTER_RUNTIME_DIR"] = short_folder(home / ".run")
     ours = [f"--{name}={value}" for name, value in OPTIONS.items()]
     os.execv(sys.executable, [sys.executable, "-m", "jupyterhub.singleuser", *ours, *options])

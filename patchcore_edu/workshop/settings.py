@@ -12,6 +12,14 @@ from patchcore_edu.files import replacing
 NOTEBOOKS = Path(__file__).parent.parent.parent / "notebooks"
 TEACHER = "teacher"
 MEMORY_MIB = 1536  # the largest notebook needs 1 GiB, and a second kernel must have room beside a small one
+LEAN_KERNELS = {
+    # Thirty kernels on two cores: more threads would only wait for one another.
+    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+    # glibc gives an array back when it is deleted, instead of keeping its memory for the next.
+    "MALLOC_ARENA_MAX": "1",
+    **dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(2**20)),
+}
+"""The environment of a seat's kernels (measured: tests/benchmarks/README.md)."""
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is taken for another when read from a projector
 
 

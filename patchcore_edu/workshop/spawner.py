@@ -14,7 +14,7 @@ from jupyterhub.slugs import safe_slug
 from jupyterhub.spawner import LocalProcessSpawner, set_user_setuid
 from traitlets import Unicode, default
 
-from patchcore_edu.workshop.settings import private_folder, seats_are_apart
+from patchcore_edu.workshop.settings import LEAN_KERNELS, private_folder, seats_are_apart
 
 MIB = 2**20
 
@@ -57,10 +57,9 @@ class Seat(LocalProcessSpawner):
         return await super().start()
 
     def user_env(self, env: dict[str, str]) -> dict[str, str]:
-        one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         return (
             env
-            | one_thread
+            | LEAN_KERNELS
             | {
                 "USER": self.home.name,
                 "HOME": str(self.home),

@@ -5,9 +5,10 @@
 Each notebook runs twice, in two kernels, and the second is measured while the first one lives: as in a course, code
 that both have loaded and files that both have mapped are shared. Memory that is shared with nobody is
 Private_Clean + Private_Dirty of /proc/PID/smaps_rollup; PSS counts a page that n processes share as 1/n of a page.
-The peak is the highest of a sample every 50 ms.
+The peak is the highest of a sample every 50 ms. The kernels have the environment of a workshop's seats.
 """
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from threading import Event, Thread
 
 import nbformat
 from nbclient import NotebookClient
+
+from patchcore_edu.workshop.settings import LEAN_KERNELS
 
 NOTEBOOKS = Path(__file__).parent.parent.parent / "notebooks"
 EVERY = 0.05
@@ -70,6 +73,7 @@ def run(client: NotebookClient) -> None:
 
 def main(names: list[str]) -> None:
     paths = [NOTEBOOKS / f"{name}.ipynb" for name in names] or sorted(NOTEBOOKS.glob("*.ipynb"))
+    os.environ.update(LEAN_KERNELS)
     print(f"{'MiB':<18} {'imports':>8} {'end':>8} {'end PSS':>8} {'peak':>8} {'peak PSS':>8}")
     for path in paths:
         with kernel(path) as (first, _), kernel(path) as (second, pid):

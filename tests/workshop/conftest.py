@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
@@ -44,12 +45,16 @@ def free_port() -> int:
 class Workshop:
     """`python -m patchcore_edu hub` in a process of its own, on the loopback."""
 
-    def __init__(self, folder: Path, *options: str, scheme: str = "http"):
-        self.folder, self.state, self.port = folder, folder / "state", free_port()
+    def __init__(self, folder: Path, *options: str, state: str = "state", scheme: str = "http"):
+        self.folder, self.state, self.port = folder, folder / state, free_port()
         self.address = f"{scheme}://127.0.0.1:{self.port}"
         self.options = ["--ip", "127.0.0.1", "--port", str(self.port), "--state", str(self.state)]
         self.options += ["--notebooks", str(folder / "notebooks"), *options]
         self.start()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return os.environ | {"PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
 
     def command(self, *arguments: str) -> list[str]:
         command = [sys.executable, "-m", "patchcore_edu", *arguments]
@@ -60,10 +65,9 @@ class Workshop:
         return command
 
     def start(self) -> None:
-        self.output = self.folder / "output"
-        environment = os.environ | {"PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        self.output = self.folder / f"output {self.port}"
         with self.output.open("w") as output:
-            self.process = subprocess.Popen(self.command("hub", *self.options), env=environment, cwd=self.folder,
+            self.process = subprocess.Popen(self.command("hub", *self.options), env=self.environment, cwd=self.folder,
                                             stdout=output, stderr=output, start_new_session=True)  # fmt: skip
         self.wait()
 
@@ -120,17 +124,27 @@ def open_folder(require):
 
 
 @pytest.fixture(scope="session")
-def workshop(open_folder):
-    workshop = Workshop(open_folder, "--seats", "3", "--memory-mib", "700")
-    yield workshop
-    workshop.stop()
-    remove_users(workshop.state / "seats")
+def opened(open_folder):
+    """`with opened(*options) as workshop`: it runs inside the block."""
+
+    @contextmanager
+    def opened(*options: str, **given: str):
+        workshop = Workshop(open_folder, *options, **given)
+        try:
+            yield workshop
+        finally:
+            workshop.stop()
+            homes = workshop.state / "seats"
+            for home in homes.iterdir() if os.geteuid() == 0 and homes.exists() else ():
+                subprocess.run(["userdel", home.name], capture_output=True)
+
+    return opened
 
 
-def remove_users(homes: Path) -> None:
-    """Remove the system users that a workshop made."""
-    for home in homes.iterdir() if os.geteuid() == 0 else ():
-        subprocess.run(["userdel", home.name], capture_output=True)
+@pytest.fixture(scope="session")
+def workshop(opened):
+    with opened("--seats", "3", "--memory-mib", "700") as workshop:
+        yield workshop
 
 
 @pytest.fixture(scope="session")

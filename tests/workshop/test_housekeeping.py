@@ -1,0 +1,91 @@
+"""A disk that is full, seats that nobody uses, and the end of it all."""
+
+import os
+import pwd
+import re
+import subprocess
+import time
+
+import pytest
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk and make system users")
+IDLE = 15  # seconds
+
+
+@pytest.fixture(scope="module")
+def small(open_folder, opened):
+    """A workshop on a disk of 16 MiB, whose idle seats are soon stopped."""
+    disk = open_folder / "small"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m,mode=755", "small", disk], check=True)
+    (disk / "state").mkdir()
+    (open_folder / "cache").mkdir()
+    (disk / "state" / "cache").symlink_to(open_folder / "cache")  # it alone would fill the disk
+    with opened("--seats", "2", "--idle-minutes", str(IDLE / 60), state="small/state") as workshop:
+        yield workshop
+    subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+@pytest.fixture(scope="module")
+def ada(small, run):
+    learner = small.learner("Ada")
+    assert run(learner.log_in()).code == 200
+    run(learner.start())
+    return learner
+
+
+def test_on_a_full_disk_nothing_saved_is_lost(small, ada, run):
+    notebook = run(ada.get("/api/contents/03_aggregation.ipynb"))["content"]
+    notebook["cells"][0]["source"] = "saved before"
+    assert run(ada.save("03_aggregation.ipynb", notebook)).code == 200
+    filler = small.state / "filler"
+    try:
+        with pytest.raises(OSError, match="No space left"), filler.open("wb") as file:
+            while True:
+                file.write(bytes(2**12))
+                file.flush()
+        notebook["cells"][0]["source"] = "too much " * 2**16
+        refused = run(ada.save("03_aggregation.ipynb", notebook))
+        assert refused.code == 500 and re.search("disk is full|No space left", refused.body.decode())
+        newcomer = small.learner("Bob")
+        assert run(newcomer.log_in()).code >= 500  # the PIN cannot be kept
+    finally:
+        filler.unlink()
+    assert run(ada.get("/api/contents/03_aggregation.ipynb"))["content"]["cells"][0]["source"] == "saved before"
+    notebook["cells"][0]["source"] = "saved after"
+    assert run(ada.save("03_aggregation.ipynb", notebook)).code == 200
+    assert run(newcomer.log_in()).code == 200
+    assert run(ada.ask("/hub/home")).code == 200
+
+
+def test_an_idle_seat_is_stopped_and_keeps_its_work(small, ada, run):
+    notebook = run(ada.get("/api/contents/00_tour.ipynb"))["content"]
+    notebook["cells"][0]["source"] = "before the break"
+    assert run(ada.save("00_tour.ipynb", notebook)).code == 200
+    deadline = time.monotonic() + 90
+    while "Culling server ada" not in small.log():
+        assert time.monotonic() < deadline, small.log()[-2000:]
+        time.sleep(1)
+    (home,) = (small.state / "seats").glob("*-ada")
+    assert "before the break" in (home / "course" / "00_tour.ipynb").read_text()
+
+
+def test_everything_is_deleted_only_when_the_workshop_has_ended(small, ada, run):
+    homes = list((small.state / "seats").iterdir())
+    assert homes and all(pwd.getpwnam(home.name).pw_dir == str(home) for home in homes)
+    sockets = (homes[0] / ".run").readlink()
+
+    def delete():
+        command = small.command("hub", "--delete-everything", "--state", str(small.state))
+        return subprocess.run(command, env=small.environment, cwd=small.folder, capture_output=True, text=True)
+
+    refused = delete()
+    assert refused.returncode == 2 and "end the workshop that runs there" in refused.stderr
+    assert small.state.exists() and sockets.exists()
+    small.stop()
+    done = delete()
+    assert done.returncode == 0 and f"{len(homes)} seats" in done.stdout, done.stderr
+    assert not small.state.exists() and not sockets.exists()
+    for home in homes:
+        with pytest.raises(KeyError):
+            pwd.getpwnam(home.name)
