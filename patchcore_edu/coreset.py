@@ -9,18 +9,19 @@ import torch
 from tqdm.auto import tqdm
 
 from patchcore_edu.nearest_neighbours import centre, nearest_neighbours, ranking_blocks, single_or_double
-from patchcore_edu.threads import in_parts
+from patchcore_edu.threads import in_parts, shares, without_barriers
 from patchcore_edu.validation import one_of, real_number, real_tensor, row_numbers, whole_number
 
 PROJECTIONS = ("gaussian", "linear", "sparse")
 STARTS = ("random", "random, dropped", "mean of ten", "far from the mean")
 CANDIDATES = 1024
 BLOCK_MIB = 2  # the rows and distances of one block: they then stay in a processor's cache
-PART, PARTS = 4096, 16  # a thread takes so many rows at once, at least, and leaves so many parts for all, at most
+PART = 4096  # rows: fewer take longer with a thread more
 ROUNDING = 6  # machine epsilons by which a squared distance from a product may be wrong, as a part of the squares
 FEW = 32  # candidates too close to call that are worth a look of their own
 
 
+@without_barriers()
 def greedy_coreset(
     vectors: torch.Tensor,
     ratio: float | None = None,
@@ -140,9 +141,9 @@ class _Race:
         first_distance: torch.Tensor | None,
         dtype: torch.dtype = torch.float64,
     ):
-        self.vectors, self.anchors, self.first_distance = vectors, anchors, first_distance
+        self.vectors, self.anchors, self.first_distance = vectors, vectors[:0], first_distance
         self.shift = centre(vectors).to(dtype)
-        self.square = torch.cat([(part - self.shift).square_().sum(1) for part in vectors.split(PART)])
+        self.square = torch.cat(in_parts(lambda part: (part - self.shift).square_().sum(1), vectors.split(PART)))
         self.error = ROUNDING * torch.finfo(dtype).eps
         self.nearest = torch.full((len(vectors),), inf, dtype=dtype)
         if first_distance is not None:
@@ -158,14 +159,13 @@ class _Race:
 
     def _lower(self, anchors: list[int]) -> None:
         members = self.vectors[anchors]
-        size = max(PART, -(-len(self.vectors) // PARTS))
-        parts = [slice(i, i + size) for i in range(0, len(self.vectors), size)]
-        in_parts(lambda rows: self._lower_part(rows, members), parts)
+        self.anchors = torch.cat([self.anchors, members])
+        in_parts(lambda rows: self._lower_part(rows, members), shares(len(self.vectors), PART))
 
     def _lower_part(self, rows: slice, members: torch.Tensor) -> None:
         step = max(1, BLOCK_MIB * 2**18 // (members.shape[1] + len(members)))
         nearest, square = self.nearest[rows], self.square[rows]
-        for block, _, ranking in ranking_blocks(self.vectors[rows], members, self.shift, step):
+        for block, _, ranking, _ in ranking_blocks(self.vectors[rows], members, self.shift, step):
             squared = ranking.amin(1).add_(square[block]).clamp_(min=0)
             torch.minimum(nearest[block], squared, out=nearest[block])
 
@@ -182,7 +182,8 @@ class _Race:
             return []
         bound = float(upper[rows].min()) if len(rows) < len(upper) else -inf
         far = self.nearest[rows].numpy()
-        mutual, picks = self._squared(rows, rows).numpy(), []
+        candidates = self.vectors[rows]
+        mutual, picks = self._squared(candidates, candidates).numpy(), []
         while len(picks) < at_most:
             i = far.argmax()
             best, far[i] = far[i], -inf
@@ -203,29 +204,29 @@ class _Race:
         close = np.flatnonzero(far >= far.max() - 2 * slack)
         if len(close) > FEW:
             return None
-        anchors = torch.tensor(self.anchors, dtype=torch.int64)
-        to_all = np.concatenate([self._squared(anchors, rows[close]).numpy(), mutual[np.ix_(picks, close)]])
-        near = to_all <= to_all.min(0, initial=inf) + 2 * slack
-        anchors = torch.cat([anchors, rows[picks]])
-        exact = [self._exact(int(row), anchors[nearest]) for row, nearest in zip(rows[close], near.T, strict=True)]
+        squared = self._squared(self.vectors[rows[close]], self.anchors).numpy()
+        squared = np.concatenate([squared, mutual[np.ix_(close, picks)]], axis=1)
+        near = squared <= squared.min(1, initial=inf, keepdims=True) + 2 * slack
+        exact = [self._exact(rows[i], np.flatnonzero(few), rows, picks) for i, few in zip(close, near, strict=True)]
         farthest = max(exact)
         return close[exact.index(farthest)] if farthest**2 > bound else None
 
-    def _exact(self, row: int, anchors: torch.Tensor) -> float:
-        m = self.vectors[row].tolist()
+    def _exact(self, row: int, members: np.ndarray, rows: torch.Tensor, picks: list[int]) -> float:
+        """From a row to the nearest of these members of the anchors and, after them, of the picks."""
+        m, n = self.vectors[row].tolist(), len(self.anchors)
+        near = [self.anchors[i] if i < n else self.vectors[rows[picks[i - n]]] for i in members]
         begin = inf if self.first_distance is None else float(self.first_distance[row])
-        return min([begin, *(dist(m, n) for n in self.vectors[anchors].tolist())])
+        return min([begin, *(dist(m, vector.tolist()) for vector in near)])
 
     def _errors(self) -> torch.Tensor:
         underflow = self.vectors.shape[1] * torch.finfo(self.nearest.dtype).tiny
         return (self.nearest.clamp(min=0) + self.square).mul_(self.error).add_(underflow)
 
     def _squared(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        """(len(a), len(b)) between the rows of these numbers."""
-        if len(a) == 0:
-            return self.nearest.new_empty(0, len(b))
-        [(_, _, ranking)] = ranking_blocks(self.vectors[a], self.vectors[b], self.shift, step=len(a))
-        return ranking.add_(self.square[a, None]).clamp_(min=0)
+        if len(b) == 0:
+            return self.nearest.new_empty(len(a), 0)
+        [(_, q, ranking, _)] = ranking_blocks(a, b, self.shift, step=len(a))
+        return ranking.add_(q.square().sum(1, keepdim=True)).clamp_(min=0)
 
 
 class _CloseRace(_Race):
@@ -257,7 +258,8 @@ class _CloseRace(_Race):
         if len(rows) < CANDIDATES:
             return super().picks(at_most)
         # More rows are as far than there are candidates: in their order, each that none before it has come near to.
-        mutual, picks = self._squared(rows, rows).numpy(), []
+        candidates = self.vectors[rows]
+        mutual, picks = self._squared(candidates, candidates).numpy(), []
         for i in range(len(rows)):
             if len(picks) < at_most and (mutual[picks, i] >= least).all():
                 picks.append(i)
@@ -273,7 +275,7 @@ class _CloseRace(_Race):
         return self.nearest.clamp(min=0).mul_(self.error)
 
     def _squared(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        return _between(self.vectors[a], self.vectors[b]).square_()
+        return _between(a, b).square_()
 
 
 def random_projection(

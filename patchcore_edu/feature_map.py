@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from patchcore_edu.threads import without_barriers
 from patchcore_edu.validation import image_batch, real_tensor, whole_number
 
 if TYPE_CHECKING:
     from patchcore_edu.backbone import Backbone
 
 
+@without_barriers()
 def feature_maps(images: torch.Tensor, backbone: "Backbone", levels: Iterable[int] = (2, 3)) -> dict[int, torch.Tensor]:
     """§3.1: φ_{i,j} = φ_j(x_i), for every image i and level j asked for.
 

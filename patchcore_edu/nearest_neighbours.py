@@ -1,20 +1,20 @@
 """‖m − n‖₂: the nearest members of a set of vectors, searched exactly, in blocks of bounded memory."""
 
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterator, Sequence
 
 import torch
 
-from patchcore_edu.threads import in_parts
+from patchcore_edu.threads import in_parts, shares, without_barriers
 from patchcore_edu.validation import real_tensor, whole_number
 
 # By how many times the norm of a query may exceed a distance that a matrix product still tells from its neighbours:
 # the error of the product is the machine epsilon times the norm squared.
 TRUSTED = {torch.float32: 64, torch.float64: 2**16}
 TILE, STEP = 2048, 1024  # vectors and queries of one block: its distances, 8 MiB, then stay in a processor's cache
-PARTS = 8  # of the queries, for the threads to share: small enough that none waits long for the last one
+WORTH_A_THREAD = 2**22  # distances: fewer take longer with a thread more
 
 
+@without_barriers()
 def nearest_neighbours(queries: torch.Tensor, vectors: torch.Tensor, k: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
     """The k rows of `vectors` nearest to each query, by true Euclidean distance, nearest first.
 
@@ -53,18 +53,14 @@ def nearest_neighbours(queries: torch.Tensor, vectors: torch.Tensor, k: int = 1)
         raise ValueError(f"queries had dtype {queries.dtype}; they must have the vectors' {vectors.dtype}")
     whole_number("k", k, at_most=len(vectors))
     queries, vectors = single_or_double(queries), single_or_double(vectors)
-    dtype, shift = queries.dtype, centre(vectors)  # one for all tiles: only then do their rankings compare
-    distance, index = _exact(queries, vectors, _search(queries, vectors, shift, k))
-    for rows in _in_doubt(queries, vectors, shift, distance, index).split(STEP):
-        again = queries[rows].double()
-        precise = torch.full((len(rows), k), torch.nan, dtype=torch.float64), index[rows]
-        if dtype != torch.float64:
-            precise = _exact(again, vectors, _search(again, vectors, shift.double(), k))
-        for few in _in_doubt(again, vectors, shift.double(), *precise).split(max(1, 2 * TILE * STEP // len(vectors))):
-            precise[0][few], precise[1][few] = _by_differences(again[few], vectors, k)
-        distance[rows], index[rows] = precise[0].to(dtype), precise[1]
+    shift = centre(vectors)  # one for all parts: only then do their rankings compare
+    parts = shares(len(queries), at_least=WORTH_A_THREAD // len(vectors))
+    found = in_parts(lambda rows: _nearest(queries[rows], vectors, shift, k), parts)
+    distance, index = map(torch.cat, zip(*found, strict=True))
     if not torch.isfinite(distance.amax()):
-        raise ValueError(f"queries and vectors are farther apart than {dtype} can say; divide both by one number")
+        raise ValueError(
+            f"queries and vectors are farther apart than {queries.dtype} can say; divide both by one number"
+        )
     return distance, index
 
 
@@ -77,31 +73,39 @@ def single_or_double(vectors: torch.Tensor) -> torch.Tensor:
     return vectors.detach() if vectors.dtype in TRUSTED else vectors.detach().float()
 
 
-def _search(queries: torch.Tensor, vectors: torch.Tensor, shift: torch.Tensor, k: int) -> torch.Tensor:
-    """(q, k) candidates for the k nearest, by a ranking as precise as the queries' dtype.
+def _nearest(
+    queries: torch.Tensor, vectors: torch.Tensor, shift: torch.Tensor, k: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    distance, index = _exact(queries, vectors, _candidates(queries, vectors, shift, k))
+    for rows in _in_doubt(queries, vectors, shift, distance, index, STEP):
+        again = queries[rows].double()
+        precise = torch.full((len(rows), k), torch.nan, dtype=torch.float64), index[rows]
+        if queries.dtype != torch.float64:
+            precise = _exact(again, vectors, _candidates(again, vectors, shift.double(), k))
+        for few in _in_doubt(again, vectors, shift.double(), *precise, max(1, 2 * TILE * STEP // len(vectors))):
+            precise[0][few], precise[1][few] = _by_differences(again[few], vectors, k)
+        distance[rows], index[rows] = precise[0].to(queries.dtype), precise[1]
+    return distance, index
 
-    Each thread takes its own part of the queries: if all work on one product, they wait for one another every block.
-    """
-    part = partial(_search_part, vectors=vectors, shift=shift, k=k)
-    if len(queries) <= STEP:  # to start threads takes as long as to search a block
-        return part(queries)
-    return torch.cat(in_parts(part, queries.split(STEP * -(-len(queries) // (PARTS * STEP)))))
 
-
-def _search_part(queries: torch.Tensor, vectors: torch.Tensor, shift: torch.Tensor, k: int) -> torch.Tensor:
+def _candidates(queries: torch.Tensor, vectors: torch.Tensor, shift: torch.Tensor, k: int) -> torch.Tensor:
+    """(q, k) candidates for the k nearest, by a ranking as precise as the queries' dtype."""
     best = torch.full((len(queries), k), torch.inf, dtype=queries.dtype)
     index = torch.zeros((len(queries), k), dtype=torch.int64)
-    for first in range(0, len(vectors), TILE):
-        tile = vectors[first : first + TILE].to(queries.dtype)
-        for rows, _, ranking in ranking_blocks(queries, tile, shift, STEP):
-            _keep_nearest(best[rows], index[rows], ranking, first)
+    for rows, _, ranking, first in ranking_blocks(queries, vectors, shift, STEP, TILE):
+        _keep_nearest(best[rows], index[rows], ranking, first)
     return index
 
 
 def _in_doubt(
-    queries: torch.Tensor, vectors: torch.Tensor, shift: torch.Tensor, distance: torch.Tensor, index: torch.Tensor
-) -> torch.Tensor:
-    """The queries whose neighbours are so near that rounding may hide a nearer one; in photographs there are few.
+    queries: torch.Tensor,
+    vectors: torch.Tensor,
+    shift: torch.Tensor,
+    distance: torch.Tensor,
+    index: torch.Tensor,
+    at_once: int,
+) -> Sequence[torch.Tensor]:
+    """The queries, so many at once, whose neighbours are so near that rounding may hide a nearer one: mostly none.
 
     Vectors whose squares overflow or vanish leave every query in doubt.
     """
@@ -114,7 +118,8 @@ def _in_doubt(
     rows = (~sure).nonzero()[:, 0]
     # A member of the bank has found itself, if the farthest of its k neighbours equals it in every number.
     unlike = [~(vectors[index[part, -1]] == queries[part]).all(1) for part in rows.split(TILE)]
-    return rows[torch.cat(unlike)] if unlike else rows
+    rows = rows[torch.cat(unlike)]
+    return rows.split(at_once) if len(rows) else ()
 
 
 def _by_differences(queries: torch.Tensor, vectors: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -129,27 +134,30 @@ def _by_differences(queries: torch.Tensor, vectors: torch.Tensor, k: int) -> tup
 
 @torch.no_grad()
 def ranking_blocks(
-    queries: torch.Tensor, vectors: torch.Tensor, shift: torch.Tensor, step: int
-) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
+    queries: torch.Tensor, vectors: torch.Tensor, shift: torch.Tensor, step: int, tile: int | None = None
+) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor, int]]:
     """‖v‖² − 2 q·v for all vectors v, which ranks them as ‖q − v‖² does: that is larger by ‖q‖².
 
-    Yields, for every `step` queries, their row numbers, the queries q and the (step, N) ranking. Queries and
-    vectors are counted from `shift`, near their centre, which keeps the difference from cancelling. The ranking is
-    one matrix product, [q, 1] · [−2v, ‖v‖²]. The next block overwrites the last one.
+    Yields, for every `step` queries and every `tile` vectors (or all), the queries' row numbers, the queries q, the
+    (step, tile) ranking and the first vector's row. Queries and vectors are counted from `shift`, near their centre,
+    which keeps the difference from cancelling. The ranking is one matrix product, [q, 1] · [−2v, ‖v‖²]. The next
+    block overwrites the last one: fresh memory costs as much as a tenth of the product.
 
-    >>> [(rows, q, ranking)] = ranking_blocks(torch.tensor([[3.0]]), torch.tensor([[1.0], [4.0]]), torch.ones(1), 8)
+    >>> [(rows, q, ranking, _)] = ranking_blocks(torch.tensor([[3.0]]), torch.tensor([[1.0], [4.0]]), torch.ones(1), 8)
     >>> ranking + q.square()
     tensor([[4., 1.]])
     """
-    v = vectors - shift
-    right = torch.cat([-2 * v, v.square().sum(1, keepdim=True)], dim=1).T
-    left = torch.ones(step, right.shape[0], dtype=right.dtype)
-    ranking = torch.empty(step, right.shape[1], dtype=right.dtype)
-    for start in range(0, len(queries), step):
-        rows = slice(start, min(start + step, len(queries)))
-        n = rows.stop - start
-        q = torch.sub(queries[rows], shift, out=left[:n, :-1])
-        yield rows, q, torch.mm(left[:n], right, out=ranking[:n])
+    step, tile = min(step, len(queries)), min(tile or len(vectors), len(vectors))
+    left = torch.ones(step, queries.shape[1] + 1, dtype=shift.dtype)
+    memory = torch.empty(step * tile, dtype=shift.dtype)
+    for first in range(0, len(vectors), tile):
+        v = vectors[first : first + tile] - shift
+        right = torch.cat([-2 * v, v.square().sum(1, keepdim=True)], dim=1).T
+        for start in range(0, len(queries), step):
+            rows = slice(start, min(start + step, len(queries)))
+            n = rows.stop - start
+            q = torch.sub(queries[rows], shift, out=left[:n, :-1])
+            yield rows, q, torch.mm(left[:n], right, out=memory[: n * len(v)].view(n, len(v))), first
 
 
 def centre(vectors: torch.Tensor) -> torch.Tensor:

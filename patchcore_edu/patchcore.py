@@ -15,7 +15,8 @@ from patchcore_edu.coreset import greedy_coreset, random_projection
 from patchcore_edu.feature_map import feature_maps
 from patchcore_edu.memory_bank import MemoryBank, memory_bank
 from patchcore_edu.patch_set import patch_set
-from patchcore_edu.validation import one_of, real_number, real_tensor, whole_number
+from patchcore_edu.threads import in_parts, without_barriers
+from patchcore_edu.validation import image_batch, one_of, real_number, real_tensor, whole_number
 
 BATCH = 16
 VERSION = 1
@@ -62,8 +63,8 @@ class PatchCore:
         coreset_ratio: the part of M that is kept, in (0, 1]; 1 keeps all.
         b: the number of neighbours in eq. (7); 1 switches the re-weighting off.
         conventions: "paper", "official", "anomalib", or a `Conventions` record.
-        seed: of ψ and of the greedy start. One seed gives one bank; on another machine, or another number of PyTorch's
-            threads, the last digits of the network may differ, and with them a row.
+        seed: of ψ and of the greedy start. One seed gives one bank, on any number of threads; on another machine the last
+            digits of the network may differ, and with them a row.
 
     Attributes:
         bank: the memory bank M_C after `fit`. A saved one can be assigned instead: `model.bank = MemoryBank.load(…)`;
@@ -107,6 +108,7 @@ class PatchCore:
         self.bank: MemoryBank | None = None
         self.rows_before = 0
 
+    @without_barriers()
     def fit(self, images: torch.Tensor | Iterable) -> "PatchCore":
         """Eqs. (1) to (5): fill the memory bank with the patches of good images, and keep a coreset of it.
 
@@ -190,6 +192,7 @@ class PatchCore:
             if made.get(name, mine[name]) != mine[name]:
                 raise ValueError(f"bank was made with {name} = {made[name]!r}, but this model has {mine[name]!r}")
 
+    @without_barriers()
     def predict(self, images: torch.Tensor | Iterable) -> Prediction:
         """Eqs. (6) and (7) and the anomaly map, for every image.
 
@@ -224,7 +227,9 @@ class PatchCore:
 
     def patches(self, images: torch.Tensor) -> torch.Tensor:
         """Eqs. (1) to (3): P_{s,p} of one batch of images, (n, h', w', d)."""
-        return self.patches_of(feature_maps(images, self.backbone, self.levels))
+        image_batch(images)
+        parts = in_parts(lambda one: self.patches_of(feature_maps(one, self.backbone, self.levels)), images.split(1))
+        return torch.cat(parts)
 
     def patches_of(self, phi: Mapping[int, torch.Tensor]) -> torch.Tensor:
         """Eqs. (1) to (3): as `patches`, from feature maps {j: (n, c_j, h_j, w_j)}; levels not in use are left out."""

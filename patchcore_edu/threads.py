@@ -7,12 +7,13 @@ another process, each of the thousand operations of a search then waits for a sl
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from threading import Barrier
+from contextvars import ContextVar
 from typing import TypeVar
 
 import torch
 
 Part, Result = TypeVar("Part"), TypeVar("Result")
+_allowed: ContextVar[int | None] = ContextVar("threads for parts", default=None)
 
 
 def in_parts(function: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
@@ -24,40 +25,60 @@ def in_parts(function: Callable[[Part], Result], parts: Sequence[Part]) -> list[
     >>> in_parts(torch.sum, torch.arange(6.0).split(2))
     [tensor(1.), tensor(5.), tensor(9.)]
     """
-    allowed = torch.get_num_threads()
-    threads = min(allowed, len(parts))
-    if threads < 2:
-        return [function(part) for part in parts]
-    results, waiting, ready = [None] * len(parts), iter(range(len(parts))), Barrier(threads + 1)
+    with without_barriers() as threads:
+        threads = min(threads, len(parts))
+        if threads < 2:
+            return [function(part) for part in parts]
+        results, waiting = [None] * len(parts), iter(range(len(parts)))
 
-    def work() -> None:
-        torch.get_num_threads()  # a new thread's first call takes over the process's number, later ones leave it alone
-        torch.set_num_threads(1)
-        ready.wait()
-        try:
-            for i in waiting:
-                results[i] = function(parts[i])
-        finally:
-            list(waiting)  # after an error nobody begins another part
+        def work() -> None:
+            try:
+                for i in waiting:
+                    results[i] = function(parts[i])
+            finally:
+                list(waiting)  # after an error or an interrupt nobody begins another part
 
-    with ThreadPoolExecutor(threads) as pool:
-        working = [pool.submit(work) for _ in range(threads)]
-        ready.wait()
-        torch.set_num_threads(allowed)  # what a thread sets, PyTorch hands to every later thread of the process
-        try:
-            for done in working:
-                done.result()
-        finally:
-            list(waiting)  # nor after an interrupt
-    return results
+        with ThreadPoolExecutor(threads - 1) as pool:
+            helping = [pool.submit(work) for _ in range(threads - 1)]
+            work()
+            for helper in helping:
+                helper.result()
+        return results
+
+
+def shares(rows: int, at_least: int = 1) -> list[slice]:
+    """0 … rows − 1 in even shares, two for each thread that has `at_least` so many: none waits long for another's last.
+
+    >>> with one_thread():
+    ...     shares(10, at_least=2)
+    [slice(0, 10, None)]
+    """
+    with without_barriers() as threads:
+        threads = min(threads, rows // max(1, at_least))
+    size = -(-rows // (2 * threads)) if threads > 1 else rows
+    return [slice(i, min(i + size, rows)) for i in range(0, rows, size)]
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
+def without_barriers() -> Iterator[int]:
+    """PyTorch works on one thread, and `in_parts` on as many as PyTorch might have used: their number.
+
+    A thread that is born meanwhile takes over PyTorch's one. Afterwards all is as before.
+    """
+    with one_thread() as before:
+        token = _allowed.set(_allowed.get() or before)
+        try:
+            yield _allowed.get()
+        finally:
+            _allowed.reset(token)
+
+
+@contextmanager
+def one_thread() -> Iterator[int]:
     """PyTorch on one thread: for small work beside a browser, whose drawing takes the other core."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        yield threads
     finally:
         torch.set_num_threads(threads)

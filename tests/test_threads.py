@@ -1,3 +1,4 @@
+import threading
 from threading import Thread
 from time import sleep
 
@@ -5,7 +6,7 @@ import pytest
 import torch
 
 from patchcore_edu import greedy_coreset, nearest_neighbours
-from patchcore_edu.threads import in_parts, one_thread
+from patchcore_edu.threads import in_parts, one_thread, shares, without_barriers
 
 
 @pytest.fixture
@@ -29,9 +30,25 @@ def test_each_part_runs_on_one_thread_and_the_results_keep_their_order(three_thr
 
 
 def test_without_a_second_thread_or_part_nothing_is_started(three_threads):
-    assert in_parts(lambda _: torch.get_num_threads(), [0]) == [3]
     with one_thread():
-        assert in_parts(lambda part: part, [1, 2]) == [1, 2]
+        assert in_parts(lambda _: threading.get_ident(), [1, 2]) == [threading.get_ident()] * 2
+        assert shares(10**6) == [slice(0, 10**6)]
+    assert in_parts(lambda _: threading.get_ident(), [0]) == [threading.get_ident()]
+
+
+@pytest.mark.parametrize("rows, at_least, n", [(100, 1, 6), (100, 40, 4), (100, 60, 1), (5, 1, 5), (0, 1, 0)])
+def test_shares_are_even_and_whole(three_threads, rows, at_least, n):
+    found = shares(rows, at_least)
+    assert len(found) == n
+    assert [i for part in found for i in range(rows)[part]] == list(range(rows))
+
+
+def test_parts_within_work_without_barriers_may_use_the_threads_that_torch_had(three_threads):
+    with without_barriers() as outer, without_barriers() as inner:
+        assert (outer, inner, torch.get_num_threads()) == (3, 3, 1)
+        both = threading.Barrier(2, timeout=60)
+        in_parts(lambda _: both.wait(), [1, 2])  # one thread alone would wait for ever
+    assert torch.get_num_threads() == 3
 
 
 def test_an_error_arrives_and_ends_the_work(three_threads):
@@ -47,10 +64,6 @@ def test_an_error_arrives_and_ends_the_work(three_threads):
         in_parts(work, range(2000))
     assert len(done) < 2000
     assert torch.get_num_threads() == seen_by_a_new_thread() == 3
-
-
-def test_a_thread_born_meanwhile_keeps_the_number_of_the_process(three_threads):
-    assert set(in_parts(lambda _: seen_by_a_new_thread(), range(3))) == {3}
 
 
 @pytest.mark.parametrize(

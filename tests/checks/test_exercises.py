@@ -19,6 +19,7 @@ from patchcore_edu import checks as check
 from patchcore_edu import files
 from patchcore_edu.checks.machinery import exercise as machinery
 from patchcore_edu.checks.machinery import record
+from patchcore_edu.checks.machinery.time_limit import TookTooLong, time_limit
 
 MISTAKES = [
     pytest.param(exercise, name, wrong, id=f"{exercise.name}-{name}-{i}")
@@ -464,6 +465,16 @@ def endless_cells(*arguments):
 
 def asleep(*arguments):
     time.sleep(60)
+
+
+def test_an_endless_loop_ends_where_interrupts_are_ignored_too():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in a kernel that a script started in the background
+    try:
+        with pytest.raises(TookTooLong), time_limit(0.2):
+            endless()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,8 @@ def time_limit(seconds: float) -> Iterator[None]:
 
     timer = Timer(seconds, interrupt)
     timer.daemon = True
+    # A process that a script started in the background ignores the interrupt, and would never end.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer.start()
     try:
         try:
@@ -47,6 +49,8 @@ def time_limit(seconds: float) -> Iterator[None]:
         finally:
             timer.cancel()
             timer.join()  # if it has rung after all, its interrupt comes here and not somewhere later
+            if before is not None:  # None is a handler that Python did not set and cannot put back
+                signal.signal(signal.SIGINT, before)
     except KeyboardInterrupt:
         if not late:
             raise
