@@ -63,8 +63,8 @@ class PatchCore:
         coreset_ratio: the part of M that is kept, in (0, 1]; 1 keeps all.
         b: the number of neighbours in eq. (7); 1 switches the re-weighting off.
         conventions: "paper", "official", "anomalib", or a `Conventions` record.
-        seed: of ψ and of the greedy start. One seed gives one bank, on any number of threads; on another machine the last
-            digits of the network may differ, and with them a row.
+        seed: of ψ and of the greedy start. One seed gives one bank, on any number of threads; on another machine the
+            last digits of the network may differ, and with them a row.
 
     Attributes:
         bank: the memory bank M_C after `fit`. A saved one can be assigned instead: `model.bank = MemoryBank.load(…)`;

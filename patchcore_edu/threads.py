@@ -55,7 +55,7 @@ def shares(rows: int, at_least: int = 1) -> list[slice]:
     """
     with without_barriers() as threads:
         threads = min(threads, rows // max(1, at_least))
-    size = -(-rows // (2 * threads)) if threads > 1 else rows
+    size = max(1, -(-rows // (2 * threads)) if threads > 1 else rows)
     return [slice(i, min(i + size, rows)) for i in range(0, rows, size)]
 
 
