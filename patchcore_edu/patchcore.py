@@ -246,8 +246,8 @@ class PatchCore:
 def _batches(images: torch.Tensor | Iterable, doing: str) -> Iterator[torch.Tensor]:
     """Batches (n, 3, H, W) from a tensor, a data set of samples, or an iterable of batches, in their order.
 
-    The network's last digits may depend on how many images it sees at once. So batches always have `BATCH` images,
-    and the same images give the same bank however they arrive. What they hold is checked by `feature_maps`.
+    However they arrive, batches have `BATCH` images: work for all threads, and no more than that in memory. What they
+    hold is checked by `patches`.
     """
     if isinstance(images, torch.Tensor):
         if images.ndim != 4:

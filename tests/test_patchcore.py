@@ -134,7 +134,7 @@ def test_images_that_arrive_in_any_form_give_one_bank_and_one_answer(backbone, g
         hook = backbone.register_forward_pre_hook(lambda _, given, seen=seen: seen.append(len(given[0])))
         model = PatchCore(backbone).fit(images)
         hook.remove()
-        assert seen == [16, 2], form  # the last digits may depend on it
+        assert seen == [1] * 18, form  # the last digits may depend on the images beside it
         assert model.rows_before == fitted.rows_before, form
         assert_same(model.bank, fitted.bank)
     expected = fitted.predict(test)
