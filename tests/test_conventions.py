@@ -1,4 +1,5 @@
 from dataclasses import FrozenInstanceError, fields, replace
+from inspect import signature
 
 import pytest
 
@@ -45,8 +46,7 @@ def test_a_choice_defaults_to_that_of_its_function():
     """Whoever calls the functions one after another gets what the pipeline does."""
     differs = set()
     for function in (aggregate, patch_set, greedy_coreset, anomaly_map):
-        names, values = function.__code__.co_varnames[: function.__code__.co_argcount], function.__defaults__
-        for name, value in zip(names[-len(values) :], values, strict=True):
+        for name, value in {name: p.default for name, p in signature(function).parameters.items()}.items():
             if name in {field.name for field in fields(Conventions)} and getattr(Conventions(), name) != value:
                 differs.add((name, value, getattr(Conventions(), name)))
     assert differs == set()
