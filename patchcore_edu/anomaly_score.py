@@ -3,7 +3,7 @@
 import torch
 
 from patchcore_edu.nearest_neighbours import nearest_neighbours
-from patchcore_edu.validation import real_tensor, whole_number
+from patchcore_edu.validation import real_tensor, row_numbers, whole_number
 
 
 def max_patch_score(distance: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -14,7 +14,7 @@ def max_patch_score(distance: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]
     The inner argmin is `nearest_neighbours`; this is the outer argmax.
 
     Args:
-        distance: (n, h', w'), every test patch's distance to its nearest member of M.
+        distance: (n, h', w'), every test patch's distance to its nearest entry of M.
 
     Returns:
         s* (n,), in the unit of the features, and the patch (n,), counted row by row: h' = patch // w'.
@@ -37,14 +37,14 @@ def reweighting_factor(patches: torch.Tensor, nearest: torch.Tensor, vectors: to
 
     w = 1 − exp‖m^{test,*} − m*‖₂ / Σ_{m ∈ N_b(m*)} exp‖m^{test,*} − m‖₂
 
-    That is one minus the softmax entry of m*. N_b(m*) holds the b members of M nearest to m* (not to the test
+    That is one minus the softmax entry of m*. N_b(m*) holds the b entries of M nearest to m* (not to the test
     patch), m* among them. Because m* is the nearest of all to the test patch, 1 − 1/b ≤ w < 1: the factor only
     ever lowers the score. Read literally, b = 1 gives w = 0 and every image scores 0, so b = 1 is taken to mean
     "no re-weighting", w = 1.
 
     Args:
         patches: (n, d), the test patch m^{test,*} of each image.
-        nearest: (n,), the row of its nearest member m* in `vectors`.
+        nearest: (n,), the row of its nearest entry m* in `vectors`.
         vectors: (N, d), the memory bank M.
         b: the number of neighbours of m*; if the bank is smaller, all of it.
 
@@ -56,7 +56,7 @@ def reweighting_factor(patches: torch.Tensor, nearest: torch.Tensor, vectors: to
         ValueError: for b below 1, other ranks, vectors of another dimension, or rows that `vectors` does not have.
 
     Example:
-        A bank of four alike and one apart. Both test patches are 1 away from their nearest member.
+        A bank of four alike and one apart. Both test patches are 1 away from their nearest entry.
         >>> vectors = torch.tensor([[0.0], [0.0], [0.0], [0.0], [9.0]])
         >>> reweighting_factor(torch.tensor([[1.0], [10.0]]), torch.tensor([0, 4]), vectors, b=4)
         tensor([0.7500, 1.0000])
@@ -67,7 +67,7 @@ def reweighting_factor(patches: torch.Tensor, nearest: torch.Tensor, vectors: to
     real_tensor("vectors", vectors, "(N, d)")
     if patches.shape[1] != vectors.shape[1]:
         raise ValueError(f"patches had {patches.shape[1]} dimensions; they must have the vectors' {vectors.shape[1]}")
-    _rows_of(vectors, "nearest", nearest, patches.shape[:1])
+    nearest = row_numbers("nearest", nearest, len(vectors), patches.shape[:1])
     b = min(whole_number("b", b), len(vectors))
     if b == 1:
         return torch.ones(len(patches), dtype=patches.dtype)
@@ -93,7 +93,7 @@ def image_score(
         patches: (n, h', w', d), the patch sets of the test images.
         vectors: (N, d), the memory bank M, or its coreset.
         b: see `reweighting_factor`; b = 1 leaves s = s*.
-        neighbours: distance and row (n, h', w') of every patch's nearest member, if they are known already.
+        neighbours: distance and row (n, h', w') of every patch's nearest entry, if they are known already.
 
     Returns:
         s (n,), in the unit of the features.
@@ -119,26 +119,15 @@ def image_score(
             f"neighbours had distances of shape {tuple(distance.shape)}; it must be {tuple(patches.shape[:3])}, "
             "one for each patch"
         )
-    _rows_of(vectors, "neighbours", nearest, distance.shape)
+    nearest = row_numbers("neighbours", nearest, len(vectors), distance.shape)
     s_star, patch = max_patch_score(distance)
     image = torch.arange(len(patches))
     m_test, m_star = patches.flatten(1, 2)[image, patch], nearest.flatten(1)[image, patch]
     return reweighting_factor(m_test, m_star, vectors, b) * s_star
 
 
-def _rows_of(vectors: torch.Tensor, name: str, rows: torch.Tensor, shape: torch.Size) -> None:
-    if not isinstance(rows, torch.Tensor) or rows.dtype != torch.int64 or rows.shape != shape:
-        was = f"{tuple(rows.shape)} and dtype {rows.dtype}" if isinstance(rows, torch.Tensor) else repr(rows)
-        raise ValueError(f"{name} had rows of shape {was}; it must be {tuple(shape)} and dtype torch.int64")
-    # While a graph is traced for the browser, there are no values to look at.
-    if not torch.compiler.is_exporting() and (rows.min() < 0 or rows.max() >= len(vectors)):
-        raise ValueError(
-            f"{name} held rows from {rows.min()} to {rows.max()}; vectors has rows from 0 to {len(vectors) - 1}"
-        )
-
-
 def patch_neighbours(patches: torch.Tensor, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Eq. (6), inner argmin: for every test patch the distance to its nearest member m*, and m*'s row in M.
+    """Eq. (6), inner argmin: for every test patch the distance to its nearest entry m*, and m*'s row in M.
 
     Args:
         patches: (n, h', w', d), the patch sets of the test images.

@@ -130,8 +130,10 @@ def row_numbers(name: str, value: object, n: int | None = None, shape: tuple[int
         dtype = str(numbers.dtype).removeprefix("torch.")
         raise ValueError(
             f"{name} was a tensor of shape {tuple(numbers.shape)} and dtype {dtype}; "
-            f"it must be whole numbers of shape {'(l,), l ≥ 1' if shape is None else shape}"
+            f"it must be whole numbers of shape {'(l,), l ≥ 1' if shape is None else tuple(shape)}"
         )
+    if torch.compiler.is_exporting():  # a graph is traced for the browser: there are no values to look at
+        return numbers.long()
     low, high = (int(end) for end in numbers.aminmax())
     if low < 0 or (n is not None and high >= n):
         below = "be at least 0" if n is None else f"lie from 0 to {n - 1}"

@@ -118,7 +118,7 @@ def busy(quick, repeats):
         "features, 1 × 224²": partial(feature_maps, images[:1], backbone),
         "fit, 16 photographs, 10 %": partial(PatchCore(backbone).fit, images),
         "predict, 16 photographs": partial(model.predict, images),
-        "explorer of the pipeline, a new p": _step,
+        "explorer of the pipeline, a new b": _step,
     }
     if not quick:
         calls["notebook 06_coreset"] = partial(_notebook, "06_coreset")
@@ -138,6 +138,9 @@ def busy(quick, repeats):
         )
 
 
+NEVER_SHOWN = iter(range(1, 31))  # a picture that was shown before is kept
+
+
 @lru_cache(maxsize=1)
 def _pipeline():
     from patchcore_edu.explorers import Pipeline  # ipywidgets: only here
@@ -146,9 +149,7 @@ def _pipeline():
 
 
 def _step():
-    explorer = _pipeline()
-    explorer._kept.clear()
-    explorer.state.p = 5 if explorer.state.p == 3 else 3
+    _pipeline().state.set_trait("b", next(NEVER_SHOWN))
 
 
 def _notebook(name):
