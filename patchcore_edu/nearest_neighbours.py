@@ -141,7 +141,7 @@ def ranking_blocks(
     Yields, for every `step` queries and every `tile` vectors (or all), the queries' row numbers, the queries q, the
     (step, tile) ranking and the first vector's row. Queries and vectors are counted from `shift`, near their centre,
     which keeps the difference from cancelling. The ranking is one matrix product, [q, 1] · [−2v, ‖v‖²]. The next
-    block overwrites the last one: fresh memory costs as much as a tenth of the product.
+    block overwrites the last one.
 
     >>> [(rows, q, ranking, _)] = ranking_blocks(torch.tensor([[3.0]]), torch.tensor([[1.0], [4.0]]), torch.ones(1), 8)
     >>> ranking + q.square()
