@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -29,5 +30,7 @@ def test_no_number_yet_and_no_number_at_all():
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_its_notebook_asks_for_the_number(name):
     [notebook] = NOTEBOOKS.glob(f"{name[:2]}_*.ipynb")
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    assert sum(f'check.experiment("{name}"' in "".join(cell["source"]) for cell in cells) == 1
+    sources = ["".join(cell["source"]) for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]]
+    [asked] = [i for i, source in enumerate(sources) if f'check.experiment("{name}"' in source]
+    exercises = re.findall(r"^\*\*(\d)\. ", "\n".join(sources[:asked]), flags=re.MULTILINE)
+    assert exercises == [str(i + 1) for i in range(int(name[-1]))]
