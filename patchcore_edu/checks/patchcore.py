@@ -54,7 +54,7 @@ def _lowest(phi):
 
 
 NEW = {
-    "one patch in the bank": "the distance of two patches",
+    "one patch in the bank": "the bank (does it hold good images only?), or the distance of two patches",
     "one level, p = 1, b = 1": "the bank (are all its rows there?), or the nearest entry",
     "one level, p = 3, b = 2": "the patches: f_agg over N_p",
     "two levels, p = 3, b = 3": "the patches: the merge of the levels",

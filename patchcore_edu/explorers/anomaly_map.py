@@ -178,6 +178,7 @@ def _curve(
     ax.plot(*point, "o", color=colours.QUERY, clip_on=False, zorder=3)
     ax.set(xlim=(0, end), ylim=(0, 1.02), xticks=[0, end], yticks=[0, 1])
     ax.tick_params(labelsize=9)
+    ax.get_xticklabels()[-1].set_ha("right")  # centred, it would reach past the figure
     ax.set_title(title, fontsize=9)
 
 

@@ -516,7 +516,11 @@ def departing(**wrong):
         (departing(map=lambda x: x.roll(1, 2)), "the map"),
         (departing(score=lambda x: x + 1), "the score: eq. (6)"),
         (lambda good, test, p, b, size: check.patchcore.solution(good, test, p, 2 * b - 1, size), "the score: eq. (7)"),
-        (departing(score=lambda x: 3 * x, map=lambda x: 3 * x), "the distance of two patches"),
+        (
+            departing(score=lambda x: 3 * x, map=lambda x: 3 * x),
+            "the bank (does it hold good images only?), or the distance",
+        ),
+        (lambda good, test, *rest: check.patchcore.solution(test, test, *rest), "the bank"),
         (
             lambda good, test, *rest: check.patchcore.solution({j: m[:1] for j, m in good.items()}, test, *rest),
             "the bank",
@@ -535,6 +539,8 @@ def test_patchcore_says_at_which_stage_it_departs(yours, stage):
 def test_a_constant_factor_is_named():
     verdict = check.aggregate(lambda phi_j, p: 2.5 * check.aggregate.solution(phi_j, p))
     assert verdict.rows["factor"] == "each number is 2.5 times the expected one"
+    verdict = check.patchcore(departing(score=lambda x: 2 * x, map=lambda x: 2 * x))
+    assert verdict.rows["factor"] == "each number is 2 times the expected one"
     assert "factor" not in check.aggregate(lambda phi_j, p: check.aggregate.solution(phi_j, p) + 1).rows
 
 

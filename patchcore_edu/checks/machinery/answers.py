@@ -106,9 +106,9 @@ def _tensors_apart(name: str, yours: torch.Tensor, expected: torch.Tensor) -> di
 
 
 def _factor(a: torch.Tensor, b: torch.Tensor) -> float | None:
-    """The number by which all of b were multiplied to give a; None if there is none, or too few to tell."""
+    """The number by which all of b were multiplied to give a; None if there is none, or one alone."""
     ratio = (a / b)[b != 0]
-    if len(ratio) < 3 or (a[b == 0] != 0).any() or not torch.isclose(ratio, ratio[0], rtol=TOLERANCE).all():
+    if len(ratio) < 2 or (a[b == 0] != 0).any() or not torch.isclose(ratio, ratio[0], rtol=TOLERANCE).all():
         return None
     return float(ratio[0])
 
