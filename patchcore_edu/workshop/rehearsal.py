@@ -138,7 +138,7 @@ async def _watch(result: Result) -> None:
             if "jupyterhub.singleuser" in command:
                 tree = [process, *process.children(recursive=True)]
                 held[process.pid] = sum(map(memory_of, tree)) / MIB
-            elif any(word in command for word in ("jupyterhub -f", "workshop/proxy.py", "workshop/culler.py")):
+            elif any(word in command for word in ("workshop/server.py", "workshop/proxy.py", "workshop/culler.py")):
                 held["hub", process.pid] = memory_of(process) / MIB
         for pid, mib in held.items():
             if isinstance(pid, int):

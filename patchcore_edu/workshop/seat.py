@@ -25,6 +25,9 @@ OPTIONS = {
     "MappingKernelManager.cull_interval": 120,
     "ServerApp.default_url": "/lab/tree/00_tour.ipynb",
     "ContentsManager.allow_hidden": False,
+    # Which outputs are this learner's own is known until the server ends. In a file, it would be written whenever a
+    # notebook is opened, which a full disk forbids.
+    "NotebookNotary.db_file": ":memory:",
 }
 NO_NEWS = {"fetchNews": "false", "checkForUpdates": False}
 NEWS = "lab/user-settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
@@ -53,7 +56,7 @@ def short_folder(link: Path) -> str:
     return folder
 
 
-def main(notebooks: str, *options: str) -> None:
+def main(notebooks: str, *given: str) -> None:
     home = Path(os.environ["HOME"])
     course, news = home / "course", home / ".jupyter" / NEWS
     for folder in (course, news.parent, Path(os.environ["TMPDIR"])):
@@ -62,9 +65,12 @@ def main(notebooks: str, *options: str) -> None:
     if not news.exists():
         with replacing(news) as file:
             file.write(json.dumps(NO_NEWS).encode())
-    os.environ["JUPYTER_RUNTIME_DIR"] = short_folder(home / ".run")
-    ours = [f"--{name}={value}" for name, value in OPTIONS.items()]
-    os.execv(sys.executable, [sys.executable, "-m", "jupyterhub.singleuser", *ours, *options])
+    os.environ["JUPYTER_RUNTIME_DIR"] = runtime = short_folder(home / ".run")
+    secret = Path(runtime, "notebook_secret")
+    secret.write_bytes(os.urandom(64))  # now, and not when the first notebook is opened
+    options = OPTIONS | {"NotebookNotary.secret_file": secret}
+    ours = [f"--{name}={value}" for name, value in options.items()]
+    os.execv(sys.executable, [sys.executable, "-m", "jupyterhub.singleuser", *ours, *given])
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-CONFIG = Path(__file__).with_name("jupyterhub_config.py")
+SERVER, CONFIG = (Path(__file__).with_name(name) for name in ("server.py", "jupyterhub_config.py"))
 WENT_WELL = 20  # seconds: a hub that ended sooner could not start, and would not the next time
 
 
@@ -15,7 +15,7 @@ def main(state: str) -> int:
     """Serve until Ctrl-C or SIGTERM; return 0, or JupyterHub's code if it could not start."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    folder, command = Path(state) / "hub", [sys.executable, "-m", "jupyterhub", "-f", str(CONFIG)]
+    folder, command = Path(state) / "hub", [sys.executable, str(SERVER), "-f", str(CONFIG)]
     environment = os.environ | {"PATCHCORE_EDU_WORKSHOP": state}
     while True:
         started = time.monotonic()

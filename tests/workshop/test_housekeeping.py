@@ -5,7 +5,9 @@ import pwd
 import re
 import subprocess
 import time
+from contextlib import contextmanager
 
+import psutil
 import pytest
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk and make system users")
@@ -34,23 +36,36 @@ def ada(small, run):
     return learner
 
 
-def test_on_a_full_disk_nothing_saved_is_lost(small, ada, run):
-    notebook = run(ada.get("/api/contents/03_aggregation.ipynb"))["content"]
-    notebook["cells"][0]["source"] = "saved before"
-    assert run(ada.save("03_aggregation.ipynb", notebook)).code == 200
-    filler = small.state / "filler"
+@contextmanager
+def full(workshop):
+    """Inside the block, not a byte more fits on the workshop's disk."""
+    filler = workshop.state / "filler"
     try:
         with pytest.raises(OSError, match="No space left"), filler.open("wb") as file:
             while True:
                 file.write(bytes(2**12))
                 file.flush()
+        yield
+    finally:
+        filler.unlink()
+
+
+def test_on_a_full_disk_nothing_saved_is_lost(small, ada, run):
+    from patchcore_edu.workshop.classroom import printed
+
+    notebook = run(ada.get("/api/contents/03_aggregation.ipynb"))["content"]
+    notebook["cells"][0]["source"] = "saved before"
+    assert run(ada.save("03_aggregation.ipynb", notebook)).code == 200
+    with full(small):
+        for name in ("00_tour.ipynb", "03_aggregation.ipynb"):
+            assert run(ada.get(f"/api/contents/{name}"))["content"]["cells"]
+        kernel = run(ada.open("00_tour.ipynb"))
+        assert printed(run(kernel.run("print(2 + 2)"))) == "4\n"
         notebook["cells"][0]["source"] = "too much " * 2**16
         refused = run(ada.save("03_aggregation.ipynb", notebook))
         assert refused.code == 500 and re.search("disk is full|No space left", refused.body.decode())
         newcomer = small.learner("Bob")
         assert run(newcomer.log_in()).code >= 500  # the PIN cannot be kept
-    finally:
-        filler.unlink()
     assert run(ada.get("/api/contents/03_aggregation.ipynb"))["content"]["cells"][0]["source"] == "saved before"
     notebook["cells"][0]["source"] = "saved after"
     assert run(ada.save("03_aggregation.ipynb", notebook)).code == 200
@@ -63,11 +78,30 @@ def test_an_idle_seat_is_stopped_and_keeps_its_work(small, ada, run):
     notebook["cells"][0]["source"] = "before the break"
     assert run(ada.save("00_tour.ipynb", notebook)).code == 200
     deadline = time.monotonic() + 90
-    while "Culling server ada" not in small.log():
+    while not re.search("Culling server ada.*User ada server took .* to stop", small.log(), re.DOTALL):
         assert time.monotonic() < deadline, small.log()[-2000:]
         time.sleep(1)
     (home,) = (small.state / "seats").glob("*-ada")
     assert "before the break" in (home / "course" / "00_tour.ipynb").read_text()
+
+
+def test_a_hub_on_a_full_disk_ends_when_told_to_and_finds_its_seats_at_the_next_start(small, ada, run):
+    run(ada.start())
+    notebook = run(ada.get("/api/contents/00_tour.ipynb"))["content"]
+    notebook["cells"][0]["source"] = "before the end"
+    assert run(ada.save("00_tour.ipynb", notebook)).code == 200
+    run(ada.open("00_tour.ipynb"))
+    supervisor = psutil.Process(small.process.pid)
+    everything = supervisor.children(recursive=True)
+    with full(small):
+        small.stop()  # or it raises: JupyterHub alone would go on for ever
+        _, alive = psutil.wait_procs(everything, 10)
+        assert not alive
+        with pytest.raises(RuntimeError, match=r"hub: .*No space left"):
+            small.start()
+    small.start()
+    run(ada.start())  # the cookie still lets her in
+    assert run(ada.get("/api/contents/00_tour.ipynb"))["content"]["cells"][0]["source"] == "before the end"
 
 
 def test_everything_is_deleted_only_when_the_workshop_has_ended(small, ada, run):

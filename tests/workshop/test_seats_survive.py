@@ -105,7 +105,8 @@ def test_a_killed_hub_comes_back_and_no_kernel_forgets(seated, run, workshop):
     learner, kernel = seated[1]
     children = psutil.Process(workshop.process.pid).children()
     alive = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
-    (hub,) = [child for child in alive if "jupyterhub" in child.cmdline()]
+    (hub,) = [child for child in alive if "server.py" in " ".join(child.cmdline())]
+    (culler,) = [child for child in hub.children() if "culler.py" in " ".join(child.cmdline())]
     while time.time() - hub.create_time() < 21:  # one that ended sooner would be taken for one that cannot start
         time.sleep(0.5)
     hub.send_signal(signal.SIGKILL)
@@ -113,6 +114,8 @@ def test_a_killed_hub_comes_back_and_no_kernel_forgets(seated, run, workshop):
     again = eventually(run, lambda: connected(learner, kernel.id), 120)
     assert said(run, again, "print(x)") == "2\n"
     assert "takes over its seats" in workshop.output.read_text()
+    psutil.wait_procs([culler], 10)
+    assert not culler.is_running()  # the new hub has one of its own
     newcomer = workshop.learner("Anna")
     assert eventually(run, newcomer.log_in).code == 200
     run(newcomer.start())  # her seat ran on: it only gives her new browser its cookie
