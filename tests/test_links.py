@@ -2,9 +2,14 @@
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
+
+from patchcore_edu.playground.bundle import PAGE
+from patchcore_edu.playground.material import constants
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "notebooks").glob("*.md")), *sorted((ROOT / "notebooks").glob("*.ipynb"))]
@@ -20,7 +25,9 @@ def prose(page: Path) -> str:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_to_files(page):
     targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", prose(page))
-    missing = [target for target in targets if "://" not in target and not (page.parent / target).exists()]
+    # The playground is built, not stored.
+    files = [target for target in targets if "://" not in target and target != "playground.html"]
+    missing = [target for target in files if not (page.parent / target).exists()]
     assert targets and not missing
 
 
@@ -28,3 +35,25 @@ def test_links_lead_to_files(page):
 def test_a_colour_ends_with_its_symbol(page):
     # \color{…} without a group of its own colours the rest of the formula in one renderer and one letter in another.
     assert all(before == "{" for before in re.findall(r"(.)\\color\{", prose(page)))
+
+
+def test_each_notebook_leads_to_settings_that_the_playground_has(require, backbone):
+    """Its own parser reads them: nothing is nonsense, and read and written again they stay."""
+    require(shutil.which("node"), "Node.js")
+    fragments = {}
+    for page in PAGES:
+        if page.suffix == ".ipynb":
+            [(shown, fragment)] = re.findall(r"\[playground\.html#(.*?)\]\(playground\.html#(.*?)\)", prose(page))
+            assert shown == fragment
+            fragments[page.stem] = fragment
+    assert len(fragments) == 12
+    known, _ = constants(backbone)
+    code = f"const KNOWN = {json.dumps(known)};\n{(PAGE / 'settings.js').read_text('utf-8')}"
+    code += "const read = JSON.parse(require('fs').readFileSync(0)).map((text) => fromFragment('#' + text));"
+    code += "console.log(JSON.stringify(read.map((one) => [one.nonsense, toFragment(one.settings)])));"
+    given = json.dumps([*fragments.values(), "p=4&levels=2,9&ratio=0.1"])
+    done = subprocess.run(["node", "-e", code], input=given, capture_output=True, text=True, check=True)
+    *read, (nonsense, _) = json.loads(done.stdout)
+    assert nonsense == ["p=4", "levels=2,9"]
+    for (nonsense, settings), fragment in zip(read, fragments.values(), strict=True):
+        assert nonsense == [] and set(fragment.split("&")) <= set(settings[1:].split("&"))

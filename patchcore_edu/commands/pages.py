@@ -44,6 +44,8 @@ Section = tuple[str, str, str, str, str]
 class Renderer(IPythonRenderer):
     """Markdown as nbconvert renders it, but formulas that need no script, and links that lead to pages."""
 
+    playground = True
+
     def block_math(self, body: str) -> str:
         # Formulas beside one another stand below one another where the page is narrow.
         parts = "".join(mathml(part, "block") for part in body.split(r"\qquad"))
@@ -53,6 +55,8 @@ class Renderer(IPythonRenderer):
         return mathml(body, "inline")
 
     def link(self, text: str, url: str, title: str | None = None) -> str:
+        if url.startswith("playground.html") and not self.playground:
+            return text
         if ":" not in url:
             url = re.sub(r"^README\.md(?=#|$)", "index.html", url)
             url = re.sub(r"\.ipynb(?=#|$)", ".html", url)
@@ -79,6 +83,7 @@ class CourseExporter(HTMLExporter):
     @pass_context
     def markdown2html(self, context, source: str) -> str:
         renderer = Renderer(escape=False, embed_images=True, path=str(self.folder), anchor_link_text="#")
+        renderer.playground = context["resources"]["course"]["playground"]
         return MarkdownWithMath(renderer=renderer).render(source)
 
 

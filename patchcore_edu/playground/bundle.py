@@ -31,6 +31,8 @@ SCRIPTS = (
     "draw.js",
     "sources.js",
     "picture.js",
+    "bank.js",
+    "scores.js",
     "controls.js",
     "lessons.js",
     "main.js",

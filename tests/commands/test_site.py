@@ -122,6 +122,13 @@ def test_explorers_lead_into_the_playground_or_live_in_the_page(built, folder):
     assert html.count('alt="s"') == 2 and html.count("<img") == 3
 
 
+def test_a_link_to_the_playground_needs_a_playground(folder):
+    book = new_notebook(cells=[new_markdown_cell("# One\n\n[live](playground.html#p=5&b=9)")])
+    assert 'href="playground.html#p=5&amp;b=9"' in page(book, folder, title="One", playground=True)
+    without = page(book, folder, title="One", playground=False)
+    assert "playground" not in without and "live" in without
+
+
 def test_links_lead_to_pages(pages):
     html = pages["01_one.html"]
     assert 'href="02_two.html#end"' in html and 'href="index.html#Terms"' in html
