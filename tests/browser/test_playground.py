@@ -217,9 +217,10 @@ def test_each_break_says_what_it_does(shared_playground):
         settings = page.evaluate("patchcore.state.settings")
         start = {"p": 3, "border": "zero", "selection": "greedy", "b": 9, "levels": [2, 3]}
         assert {name: settings[name] for name in start} == start | changed
-        expect(page.locator("#scores-text")).to_contain_text("defects are found")
-        if name != "b = 2":
-            expect(page.locator("#scores-text")).to_contain_text("Changed sides: brick")
+        told = "None changed sides" if name == "b = 2" else "Changed sides: brick"
+        for text in ("#break-text", "#scores-text"):
+            expect(page.locator(text)).to_contain_text("of 6 defects are found")
+            expect(page.locator(text)).to_contain_text(told)
     page.get_by_role("button", name="as before").click()
     shared_playground.until("patchcore.state.bank.settings.levels.length === 2")
     page.get_by_role("button", name="Break it").click()
@@ -227,9 +228,17 @@ def test_each_break_says_what_it_does(shared_playground):
 
 def test_the_tour_moves_the_controls(shared_playground):
     page = shared_playground.page
+    before = page.evaluate("[patchcore.state.radius, patchcore.state.threshold]")
     page.get_by_role("button", name="Take the tour").click()
     for step in range(1, 9):
         expect(page.locator("#story-count")).to_have_text(f"{step} of 8")
+        if step == 8:  # what its sentence says
+            shared_playground.until("patchcore.state.bank?.settings.selection === 'random'")
+            shared_playground.settled()
+            after = page.evaluate("[patchcore.state.radius, patchcore.state.threshold]")
+            assert after[0] > before[0] and after[1] > before[1]
+            expect(page.locator("#scores-text")).to_contain_text("Changed sides: brick, blob")
+        shared_playground.settled()
         page.locator("#story-next").click()
     expect(page.locator("#story")).to_be_hidden()
     assert page.evaluate("patchcore.state.settings.selection") == "random"

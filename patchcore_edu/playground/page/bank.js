@@ -40,7 +40,7 @@ function drawPicks(count) {
   });
   get("count").max = picks.length;
   get("count").value = count;
-  const far = distance && count > 1 ? `: ${number(distance[count - 1])} from the nearest pick before it, measured after ψ` : "";
+  const far = distance && count > 1 ? `: ${number(distance[count - 1])} from the nearest pick before it, after the projection ψ` : "";
   get("count-text").textContent = `pick ${count.toLocaleString("en-GB")} of ${picks.length.toLocaleString("en-GB")}${far}`;
 }
 

@@ -7,11 +7,11 @@ const TOUR = [
   ["This photograph of a wall has a scratch, and nobody ever showed PatchCore a scratch.", "photograph", {}, 4],
   ["All it was shown is eight good photographs. Watch it choose: each blue square is a patch of them that it remembers.", "thumbs", {}, 4],
   ["A network trained on other pictures turns every place into a list of numbers, one for each channel.", "tiles", {}, 4],
-  ["A patch is the mean over p × p neighbouring cells, so it knows a little of what is around it.", "vectors", { p: 5 }, 4],
+  ["A patch is the mean over p × p neighbouring cells: with p = 5 instead of 3 it knows more of what is around it, and a thin scratch weighs less in it.", "vectors", { p: 5 }, 4],
   ["Its distance to the nearest patch remembered says how new it is: the scratch has no like.", "pair", {}, 4],
-  ["Put back in their places, the distances are the anomaly map, and the largest of them makes the score.", "map", {}, 4],
+  ["Put back in their places, the distances are the anomaly map, and the largest of them, times a weight w near 1, is the score s of the photograph.", "map", {}, 4],
   ["The threshold is the highest score of good photographs that were kept apart: what crosses it is an alarm.", "axis", {}, 4],
-  ["Choose the 1 % at random instead, and rare good patches may be forgotten: watch the covering distance, and what changes sides.", "thumbs", { selection: "random" }, 4],
+  ["A rare good patch that is forgotten looks as new as a defect: here the 62 are drawn at random, a good patch is farther from them than any was before, the threshold rises, and a blob is missed.", "thumbs", { selection: "random" }, 4],
 ];
 
 /* [button, settings, what to look at]. The trials are on other crops of the wall; tests/playground/test_lessons.py repeats them. */
@@ -63,7 +63,7 @@ async function broken(settings, text) {
   await change(DEFAULTS);
   await need("scores");
   await change(settings);
-  get("break-text").textContent = text;
+  get("break-text").innerHTML = `On the photographs below: ${counted()}<br>${text}`;
 }
 
 async function show(step) {

@@ -135,10 +135,12 @@ async function take(groups, selected = 0) {
   await need("fit");
 }
 
-const alarms = () =>
-  state.threshold === null
-    ? null
-    : new Map(state.groups.test.map((one) => [one, state.scores.get(one)?.score > state.threshold]));
+/** Which photographs raise an alarm; null before all are judged. */
+function alarms() {
+  const { scores, threshold, groups } = state;
+  if (threshold === null || !groups.test.every((one) => scores.has(one))) return null;
+  return new Map(groups.test.map((one) => [one, scores.get(one).score > threshold]));
+}
 
 /** The theme chosen in the course's pages, if one was. */
 function theme() {

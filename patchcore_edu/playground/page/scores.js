@@ -63,26 +63,28 @@ function drawScores() {
     now.firstChild.textContent = `${camera ? "now" : "painted"} ${number(state.verdict.score)}`;
   }
   get("axis-high").textContent = number(high, 0);
-  get("scores-text").innerHTML = counted(held);
+  get("scores-text").innerHTML =
+    `${counted()} ` +
+    (held.length
+      ? `The threshold is the highest score of ${held.length} good photographs that are not in the bank.`
+      : "Without held-out good photographs there is no threshold.");
 }
 
-/** In words: which photographs raise an alarm, and what the last change did. */
-function counted(held) {
+/** In words: which photographs raise an alarm, and what the last change did. Nothing before all are judged. */
+function counted() {
   const { test } = state.groups;
-  if (state.threshold === null || !test.every((one) => state.scores.has(one))) {
-    return state.threshold === null && !held.length ? "Without held-out good photographs there is no threshold." : "";
-  }
   const now = alarms();
+  if (!now) return "";
   const count = (which, alarm) => test.filter((one) => kind(one) === which && now.get(one) === alarm).length;
   const of = (which) => test.filter((one) => kind(one) === which).length;
   const parts = [];
   if (of("defect")) parts.push(`<b>${count("defect", true)} of ${of("defect")}</b> defects are found`);
   if (of("good")) parts.push(`<b>${count("good", true)} of ${of("good")}</b> good photographs raise a false alarm`);
   if (of("unknown")) parts.push(`<b>${count("unknown", true)} of ${of("unknown")}</b> photographs raise an alarm`);
-  let text = `${parts.join("; ")}. The threshold is the highest score of ${held.length} good photographs that are not in the bank.`;
+  let text = `${parts.join("; ")}.`;
   if (state.before) {
     const changed = test.filter((one) => state.before.has(one) && state.before.get(one) !== now.get(one));
-    if (changed.length) text += ` Changed sides: ${changed.map((one) => one.name).join("; ")}.`;
+    text += changed.length ? ` Changed sides: ${changed.map((one) => one.name).join("; ")}.` : " None changed sides.";
   }
   return text;
 }
