@@ -111,23 +111,37 @@ def labels(category: str = "brick") -> torch.Tensor:
     return torch.tensor([sample.anomalous for sample in photographs(category, "test").dataset])
 
 
-def of_kind(kind: str) -> torch.Tensor:
-    return torch.tensor([sample.defect == kind for sample in photographs("brick", "test").dataset])
+def of_kind(kind: str, category: str = "brick") -> torch.Tensor:
+    return torch.tensor([sample.defect == kind for sample in photographs(category, "test").dataset])
 
 
-def defective() -> torch.Tensor:
-    """(n, h, w): the cells of level 2 that a defect of brick touches."""
-    return torch.stack([s.mask for s in photographs("brick", "test").dataset]).view(40, 28, 8, 28, 8).any(4).any(2)
+def defective(category: str = "brick") -> torch.Tensor:
+    """(n, h, w): the cells of level 2 that a defect touches."""
+    return torch.stack([s.mask for s in photographs(category, "test").dataset]).view(40, 28, 8, 28, 8).any(4).any(2)
 
 
 def largest(queries: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
     return patch_neighbours(queries, vectors)[0].amax((1, 2))
 
 
-def of_kinds(scores, kind: str) -> list[float]:
-    """Image AUROC of the defects of one kind against the good crops of brick, for each of `scores`."""
-    chosen = of_kind("good") | of_kind(kind)
-    return [auroc(s[chosen], labels()[chosen]) for s in scores]
+def of_kinds(scores, kind: str, category: str = "brick") -> list[float]:
+    """Image AUROC of the defects of one kind against the good crops of a texture, for each of `scores`."""
+    chosen = of_kind("good", category) | of_kind(kind, category)
+    return [auroc(s[chosen], labels(category)[chosen]) for s in scores]
+
+
+@lru_cache
+def of_setting(category: str, size: int = 500, levels=(2, 3), p=3, s=1, border="zero") -> list[torch.Tensor]:
+    """s* of each test image, from three banks of `size` rows."""
+    maps = {split: {j: photographs(category, split).phi[j] for j in levels} for split in ("train", "test")}
+    entries, queries = (patch_set(maps[split], p, s, border=border) for split in ("train", "test"))
+    vectors = entries.flatten(0, 2)
+    picks = [greedy_coreset(random_projection(vectors, seed=seed), size=size, seed=seed) for seed in range(3)]
+    return [largest(queries, vectors[rows]) for rows in picks]
+
+
+def of_all(category: str, **settings) -> list[float]:
+    return [auroc(s, labels(category)) for s in of_setting(category, **settings)]
 
 
 def span(values) -> tuple[float, float]:
@@ -182,6 +196,17 @@ def test_greedy_keeps_a_rare_good_patch_and_chance_does_not():
         assert row not in rows
         reached["random"].append(float(largest(own, vectors[rows])))
     assert max(reached["greedy"]) < min(reached["random"])
+
+
+def test_greedy_covers_most_rare_patches_better_than_chance():
+    vectors = patches().flatten(0, 2)
+    some = vectors[::10]
+    rare = some[nearest_neighbours(some, vectors, k=2)[0][:, 1].topk(50).indices]  # the nearest row is itself
+    for seed in range(3):
+        greedy = vectors[greedy_coreset(vectors, size=250, seed=seed)]
+        random = vectors[torch.randperm(len(vectors), generator=torch.Generator().manual_seed(seed))[:250]]
+        nearer = nearest_neighbours(rare, greedy)[0] < nearest_neighbours(rare, random)[0]
+        assert 25 < nearer.sum() < 50
 
 
 def test_w_is_smaller_where_the_bank_is_denser():
@@ -256,14 +281,51 @@ def test_what_p_does_to_good_crops_and_to_each_kind_of_defect():
     assert f"{inside['scratch']:.1f}" == f"{inside['good']:.1f}"
 
 
-def test_other_crops_and_defects_do_not_make_the_scratch_the_worst():
-    good, test = (PhotoTextures("brick", split, seed=1) for split in ("train", "test"))
+def test_what_brick_shows_of_p_and_of_the_border_is_not_so_everywhere():
+    assert max(of_all("grass", p=5)) < min(of_all("grass", p=3))
+    for category, p in (("gravel", 9), ("gravel", 5), ("brick", 5)):
+        assert not apart(of_all(category, p=p), of_all(category, p=3)), (category, p)
+    for category in ("grass", "gravel"):
+        found = {
+            (kind, p): of_kinds(of_setting(category, p=p), kind, category) for kind in ("blob", "smear") for p in (1, 3)
+        }
+        assert min(found["smear", 3]) > max(found["smear", 1]) and not apart(found["blob", 3], found["blob", 1])
+    assert not apart(*(of_kinds(of_setting("grass", p=p), "scratch", "grass") for p in (1, 3)))
+
+    assert min(of_all("gravel")) > max(of_all("gravel", border="clip"))
+    assert not apart(of_all("grass"), of_all("grass", border="clip"))
+    assert min(of_all("grass", border="valid")) > max(of_all("grass") + of_all("grass", border="clip"))
+
+
+def test_levels_1_and_2_find_more_scratches_on_gravel_alone():
+    found = {
+        (category, levels): of_kinds(of_setting(category, size=250, levels=levels), "scratch", category)
+        for category in ("grass", "gravel")
+        for levels in ((1, 2), (2, 3))
+    }
+    assert min(found["gravel", (1, 2)]) > max(found["gravel", (2, 3)])
+    assert not apart(found["grass", (1, 2)], found["grass", (2, 3)])
+
+
+def test_on_brick_only_stride_4_is_apart_from_stride_1():
+    found = {s: of_all("brick", size=1254, s=s) for s in (1, 2, 3, 4)}
+    assert max(found[4]) < min(found[1])
+    assert not apart(found[2], found[1]) and not apart(found[3], found[1])
+
+
+@pytest.mark.parametrize("draw", [1, 2])
+def test_other_crops_and_defects_do_not_make_the_scratch_the_worst(draw):
+    good, test = (PhotoTextures("brick", split, seed=draw) for split in ("train", "test"))
     entries, queries = (patch_set(feature_maps(torch.stack([s.image for s in d]), backbone()), 9) for d in (good, test))
     vectors, kinds = entries.flatten(0, 2), [sample.defect for sample in test]
     assert kinds == [sample.defect for sample in photographs("brick", "test").dataset]
     picks = [greedy_coreset(random_projection(vectors, seed=seed), ratio=0.01, seed=seed) for seed in range(3)]
     scores = [largest(queries, vectors[rows]) for rows in picks]
-    assert min(of_kinds(scores, "scratch")) > max(of_kinds(scores, "blob"))
+    found = {kind: of_kinds(scores, kind) for kind in KINDS}
+    if draw == 1:
+        assert min(found["scratch"]) > max(found["blob"])
+    else:
+        assert not apart(found["scratch"], found["blob"]) and min(found["smear"]) > max(found["scratch"])
 
 
 def test_averaging_shrinks_all_distances():
@@ -272,13 +334,21 @@ def test_averaging_shrinks_all_distances():
 
 
 def test_neighbouring_cells_of_a_defect_deviate_more_alike_than_good_ones():
-    queries, vectors = patches(split="test", p=1), patches(p=1).flatten(0, 2)[::2]
+    good, alike = cosines("brick")
+    assert all(alike[kind] > good + 0.05 for kind in KINDS)
+    good, alike = cosines("grass")
+    assert alike["scratch"] < good + 0.02
+
+
+def cosines(category: str) -> tuple[float, dict[str, float]]:
+    """How alike neighbouring cells deviate from their nearest entries, at p = 1: of good images, and on each kind."""
+    queries, vectors = patches(category, "test", p=1), patches(category, p=1).flatten(0, 2)[::2]
     deviation = queries - vectors[patch_neighbours(queries, vectors)[1]]
     deviation = deviation / deviation.norm(dim=3, keepdim=True)
     beside, below = ((deviation * deviation.roll(-1, axis)).sum(3)[:, :-1, :-1] for axis in (2, 1))
-    cosine, defect = (beside + below) / 2, defective()[:, :-1, :-1]
-    good = cosine[of_kind("good")].mean()
-    assert all(cosine[of_kind(kind)][defect[of_kind(kind)]].mean() > good + 0.05 for kind in KINDS)
+    cosine, defect = (beside + below) / 2, defective(category)[:, :-1, :-1]
+    of = {kind: of_kind(kind, category) for kind in ("good", *KINDS)}
+    return float(cosine[of["good"]].mean()), {kind: float(cosine[of[kind]][defect[of[kind]]].mean()) for kind in KINDS}
 
 
 def test_most_cells_of_a_large_neighbourhood_around_a_defect_are_good():

@@ -57,3 +57,19 @@ def test_each_notebook_leads_to_settings_that_the_playground_has(require, backbo
     assert nonsense == ["p=4", "levels=2,9"]
     for (nonsense, settings), fragment in zip(read, fragments.values(), strict=True):
         assert nonsense == [] and set(fragment.split("&")) <= set(settings[1:].split("&"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_anchors_lead_to_headings(page):
+    for target, anchor in re.findall(r"\]\(([^)#\s:]+)#([^)\s]+)\)", prose(page)):
+        if target == "playground.html":
+            continue
+        headings = re.findall(r"^#+ +(.*)", prose(page.parent / target), flags=re.MULTILINE)
+        assert anchor in [heading.replace(" ", "-") for heading in headings], (target, anchor)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.suffix == ".ipynb"], ids=lambda page: page.name)
+def test_a_page_named_where_people_asked_links_there(page):
+    shown = re.findall(r"^\|[^|]+\| ([\d, ]+) \|", prose(page.with_name("README.md")), flags=re.MULTILINE)
+    if page.name[:2] in ", ".join(shown):
+        assert "README.md#Where-people-asked" in prose(page)

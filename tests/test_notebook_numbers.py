@@ -123,7 +123,7 @@ def test_04_patch_set(phi):
     masks = torch.stack([sample.mask[::3, ::3] for sample in tests.dataset])
     measured = []
     for s in (1, 4):
-        model = fitted(s=s, coreset_ratio=0.05)
+        model = fitted(s=s, coreset_ratio=1254 / (32 * (28 // s) ** 2))
         prediction = model.predict_patches(model.patches_of(tests.phi), 224)
         measured.append((auroc(prediction.score, anomalous()), auroc(prediction.anomaly_map[:, ::3, ::3], masks)))
     shift = 4 * (4 - 1)  # what is kept of 4 × 4 cells of 8 pixels lies 12 pixels above and left of their middle
