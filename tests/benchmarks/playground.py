@@ -1,19 +1,25 @@
-"""How fast the playground is in headless Chromium, from file://: `python tests/benchmarks/playground.py [FOLDER]`.
+"""How fast the playground is in headless Chromium, from file://: `python tests/benchmarks/playground.py FOLDER [PART]`.
 
-Prints a table. FOLDER holds a playground built before; without it one is built.
+Prints a table, row by row. A playground is built in FOLDER if it holds none. PART: start sliders pointing painting
+camera memory; all without one; more may be named.
 """
 
 import gzip
 import shutil
 import sys
-import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from playwright.sync_api import sync_playwright
+import numpy as np
+import skimage.data
+from playwright.sync_api import Page, sync_playwright
 
 from patchcore_edu.playground import build
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--enable-precise-memory-info"]
+FLAGS += ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
 CHANGE = """async (settings) => {
     const times = [];
     for (const p of [1, 3, 5, 3, 1, 5]) {
@@ -63,28 +69,66 @@ POINT = """() => {
 }"""
 
 
-def measure(folder: Path) -> dict[str, str]:
-    """The rows of the table."""
+Row = tuple[str, str]
+
+
+def start(page: Page, folder: Path) -> Iterator[Row]:
     files = [folder / "playground.html", *sorted((folder / "playground").iterdir())]
     size = sum(file.stat().st_size for file in files) / 1e6
-    rows = {"files, raw / gzip": f"{size:.1f} / {sum(len(gzip.compress(f.read_bytes())) for f in files) / 1e6:.1f} MB"}
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.goto((folder / "playground.html").as_uri())
+    yield "files, raw / gzip", f"{size:.1f} / {sum(len(gzip.compress(f.read_bytes())) for f in files) / 1e6:.1f} MB"
+    times = []
+    for _ in range(5):
+        page.reload()
         page.evaluate("patchcore.ready")
-        rows["ready after"] = f"{page.evaluate('performance.now()') / 1000:.1f} s"
-        for ratio, name in ((0.01, "62 entries"), (0.1, "627 entries")):
-            rows[f"a change of p, until the map is drawn, {name}"] = spread(page.evaluate(CHANGE, {"ratio": ratio}))
-        page.evaluate("patchcore.set({ratio: 0.01, p: 3})")
-        rows["pointing at a cell"] = spread(page.evaluate(POINT))
-        rows["pointer to drawn map"] = spread(page.evaluate(PAINT, 100))
-        memory = "performance.memory.usedJSHeapSize / 1e6"
-        before = page.evaluate(memory)
-        page.evaluate(PAINT, 400)
-        rows["JavaScript heap before and after 400 strokes"] = f"{before:.0f}, {page.evaluate(memory):.0f} MB"
-        browser.close()
-    return rows
+        times.append(page.evaluate("performance.now()"))
+    yield "ready after, from file://", spread(times)
+
+
+def sliders(page: Page, _: Path) -> Iterator[Row]:
+    for ratio, name in ((0.01, "62 rows"), (0.1, "627 rows")):
+        page.evaluate("(ratio) => patchcore.set({ratio, p: 3})", ratio)
+        times = page.evaluate(CHANGE, {"ratio": ratio})
+        yield f"a change of p: 8 photographs fitted, one judged and drawn, {name}", spread(times)
+
+
+def pointing(page: Page, _: Path) -> Iterator[Row]:
+    yield "pointing at a cell, all pictures drawn", spread(page.evaluate(POINT))
+
+
+def painting(page: Page, _: Path) -> Iterator[Row]:
+    yield "pointer to drawn map, network included", spread(page.evaluate(PAINT, 100))
+
+
+def camera(page: Page, _: Path) -> Iterator[Row]:
+    page.evaluate("patchcore.set({source: 'camera'})")
+    page.get_by_role("button", name="Take ten good pictures").click()
+    text = page.locator("#live-text")
+    page.locator("#live-text:has-text('pictures a second')").wait_for()
+    said = []
+    for _ in range(20):
+        time.sleep(0.25)
+        said.append(text.inner_text().split(" pictures a second")[0].split()[-1])
+    yield "camera, pictures a second", f"median {np.median(np.float64(said)):.1f}"
+
+
+def memory(page: Page, _: Path) -> Iterator[Row]:
+    page.evaluate(PAINT, 20)
+    used = []
+    for _ in range(6):
+        used.append(page.evaluate("performance.memory.usedJSHeapSize / 1e6"))
+        if len(used) < 6:
+            page.evaluate(PAINT, 100)
+    yield "JavaScript heap after 0, 100 … 500 strokes", " ".join(f"{megabytes:.0f}" for megabytes in used) + " MB"
+
+
+def film(path: Path) -> None:
+    """What the camera sees: a brick wall that is moved a little, 640 × 480."""
+    wall = np.tile(skimage.data.brick(), (1, 2))
+    with path.open("wb") as file:
+        file.write(b"YUV4MPEG2 W640 H480 F30:1 Ip A1:1 C420jpeg\n")
+        for i in range(30):
+            left = abs(15 - i)
+            file.write(b"FRAME\n" + wall[:480, left : left + 640].tobytes() + bytes([128]) * (2 * 320 * 240))
 
 
 def spread(milliseconds: list[float]) -> str:
@@ -92,10 +136,23 @@ def spread(milliseconds: list[float]) -> str:
     return f"median {ordered[len(ordered) // 2]:.0f}, p95 {ordered[int(0.95 * (len(ordered) - 1))]:.0f} ms"
 
 
+def main(folder: Path, parts: list[str]) -> None:
+    if not (folder / "playground.html").exists():
+        build(folder)
+    with TemporaryDirectory() as aside, sync_playwright() as playwright:
+        film(Path(aside) / "wall.y4m")
+        flags = [*FLAGS, f"--use-file-for-fake-video-capture={aside}/wall.y4m"]
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(90_000)
+        page.goto((folder / "playground.html").as_uri())
+        page.evaluate("patchcore.ready")
+        for part in (start, sliders, pointing, painting, memory, camera):
+            if not parts or part.__name__ in parts:
+                for name, value in part(page, folder):
+                    print(f"| {name} | {value} |", flush=True)
+        browser.close()
+
+
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(sys.argv[1] if len(sys.argv) > 1 else temporary)
-        if len(sys.argv) < 2:
-            build(folder)
-        for name, value in measure(folder).items():
-            print(f"| {name} | {value} |")
+    main(Path(sys.argv[1]), sys.argv[2:])
