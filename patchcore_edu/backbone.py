@@ -122,7 +122,7 @@ def receptive_field(backbone: Backbone, level: int, h: int, w: int) -> tuple[int
     for stage in backbone._stages[:level]:
         for module in stage:
             for name, layer in module.named_modules():
-                # A shortcut's convolution stands beside the longer path, not after it.
+                # A shortcut's convolution runs beside the longer path, not after it.
                 if isinstance(layer, nn.Conv2d | nn.MaxPool2d) and "downsample" not in name:
                     k, stride = (n if isinstance(n, int) else n[0] for n in (layer.kernel_size, layer.stride))
                     # TensorFlow's "same" padding puts the odd pixel of a strided layer on the far side.

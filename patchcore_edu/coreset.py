@@ -29,12 +29,12 @@ def greedy_coreset(
     seed: int = 0,
     start: str = "random",
 ) -> torch.Tensor:
-    """Algorithm 1: a greedy answer to eq. (5), l rows of M that leave no row of M far away.
+    """Algorithm 1: a greedy solution of eq. (5), l rows of M that leave no row of M far away.
 
     M_C* = argmin_{M_C ⊂ M} max_{m ∈ M} min_{n ∈ M_C} ‖m − n‖₂
     m_i ← argmax_{m ∈ M − M_C} min_{n ∈ M_C} ‖ψ(m) − ψ(n)‖₂, l times
 
-    To let ψ guide the choice, pass the projected vectors: the answer is row numbers, so the full vectors are kept.
+    To let ψ guide the choice, pass the projected vectors: row numbers are returned, so the full vectors are kept.
 
     The algorithm picks one row, then reads all N rows to see how far each still is from the picks. This function
     makes the same picks in the same order, and reads the N rows only once for many picks. It takes the B rows that
@@ -50,11 +50,10 @@ def greedy_coreset(
         size: l, the number of rows to keep, from 1 to N.
         seed: of the random start.
         start: the paper's first minimum is over an empty set. "random" begins with a random row and keeps it;
-            "random, dropped" measures the first distances from a random row that is not kept (anomalib's
-            earlier releases; 2.7.0 keeps it);
-            "mean of ten" begins with every row's mean distance to ten random rows, which stays in the running
-            minimum (the authors' code); "far from the mean" begins with the row that is farthest from the mean of
-            all rows and keeps it: the row with the largest norm of distances (the authors' exact sampler).
+            "random, dropped" measures the first distances from a random row that is not kept (anomalib's earlier
+            releases; 2.7.0 keeps it); "mean of ten" begins with every row's mean distance to ten random rows, which
+            stays in the running minimum (the authors' code); "far from the mean" begins with the row farthest from
+            the mean of all rows and keeps it: that with the largest norm of distances (the authors' exact sampler).
 
     Returns:
         (l,) int64, row numbers in the order chosen, each once: those of the algorithm in double precision, whatever
@@ -109,8 +108,7 @@ def _start(vectors: torch.Tensor, start: str, seed: int) -> tuple[list[int], lis
     rows = torch.randperm(len(vectors), generator=torch.Generator().manual_seed(seed)).tolist()
     if start == "mean of ten":
         ten = vectors[rows[:10]].double()
-        parts = vectors.split(PART)
-        return [], [], torch.cat([_between(part.double(), ten).mean(1) for part in parts])
+        return [], [], torch.cat([_between(part.double(), ten).mean(1) for part in vectors.split(PART)])
     return rows[:1] if start == "random" else [], rows[:1], None
 
 
@@ -143,13 +141,15 @@ class _Race:
     ):
         self.vectors, self.anchors, self.first_distance = vectors, vectors[:0], first_distance
         self.shift = centre(vectors).to(dtype)
-        self.square = torch.cat(in_parts(lambda part: (part - self.shift).square_().sum(1), vectors.split(PART)))
+        self.square = torch.empty_like(vectors[:, 0], dtype=dtype)
         self.error = ROUNDING * torch.finfo(dtype).eps
         self.nearest = torch.full((len(vectors),), inf, dtype=dtype)
         if first_distance is not None:
             self.nearest = first_distance.square().to(dtype)
         if anchors:
             self._lower(anchors)
+        else:
+            torch.cat([(part - self.shift).square_().sum(1) for part in vectors.split(PART)], out=self.square)
         self.nearest[chosen] = -inf
 
     def cover(self, picks: list[int]) -> None:
@@ -158,21 +158,22 @@ class _Race:
         self.nearest[picks] = -inf
 
     def _lower(self, anchors: list[int]) -> None:
-        members = self.vectors[anchors]
-        self.anchors = torch.cat([self.anchors, members])
-        in_parts(lambda rows: self._lower_part(rows, members), shares(len(self.vectors), PART))
+        entries = self.vectors[anchors]
+        self.anchors = torch.cat([self.anchors, entries])
+        in_parts(lambda rows: self._lower_part(rows, entries), shares(len(self.vectors), PART))
 
-    def _lower_part(self, rows: slice, members: torch.Tensor) -> None:
-        step = max(1, BLOCK_MIB * 2**18 // (members.shape[1] + len(members)))
+    def _lower_part(self, rows: slice, entries: torch.Tensor) -> None:
+        step = max(1, BLOCK_MIB * 2**18 // (entries.shape[1] + len(entries)))
         nearest, square = self.nearest[rows], self.square[rows]
-        for block, _, ranking, _ in ranking_blocks(self.vectors[rows], members, self.shift, step):
+        for block, q, ranking, _ in ranking_blocks(self.vectors[rows], entries, self.shift, step):
+            square[block] = q.square().sum(1)
             squared = ranking.amin(1).add_(square[block]).clamp_(min=0)
             torch.minimum(nearest[block], squared, out=nearest[block])
 
     def picks(self, at_most: int) -> list[int]:
         """As many picks of Algorithm 1 as are certain without reading all rows again; none if rounding hides the next.
 
-        The candidates stand in row order, so that ties go to the lowest row.
+        The candidates are in row order, so that ties go to the lowest row.
         """
         errors = self._errors()
         upper = self.nearest + errors
@@ -204,17 +205,17 @@ class _Race:
         close = np.flatnonzero(far >= far.max() - 2 * slack)
         if len(close) > FEW:
             return None
-        squared = self._squared(self.vectors[rows[close]], self.anchors).numpy()
+        dtype = self.nearest.dtype
+        squared = _between(self.vectors[rows[close]].to(dtype), self.anchors.to(dtype)).square_().numpy()
         squared = np.concatenate([squared, mutual[np.ix_(close, picks)]], axis=1)
         near = squared <= squared.min(1, initial=inf, keepdims=True) + 2 * slack
         exact = [self._exact(rows[i], np.flatnonzero(few), rows, picks) for i, few in zip(close, near, strict=True)]
-        farthest = max(exact)
-        return close[exact.index(farthest)] if farthest**2 > bound else None
+        return close[exact.index(max(exact))] if max(exact) ** 2 > bound else None
 
-    def _exact(self, row: int, members: np.ndarray, rows: torch.Tensor, picks: list[int]) -> float:
-        """From a row to the nearest of these members of the anchors and, after them, of the picks."""
+    def _exact(self, row: int, entries: np.ndarray, rows: torch.Tensor, picks: list[int]) -> float:
+        """From a row to the nearest of these entries of the anchors and, after them, of the picks."""
         m, n = self.vectors[row].tolist(), len(self.anchors)
-        near = [self.anchors[i] if i < n else self.vectors[rows[picks[i - n]]] for i in members]
+        near = [self.anchors[i] if i < n else self.vectors[rows[picks[i - n]]] for i in entries]
         begin = inf if self.first_distance is None else float(self.first_distance[row])
         return min([begin, *(dist(m, vector.tolist()) for vector in near)])
 
@@ -223,8 +224,6 @@ class _Race:
         return (self.nearest.clamp(min=0) + self.square).mul_(self.error).add_(underflow)
 
     def _squared(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        if len(b) == 0:
-            return self.nearest.new_empty(len(a), 0)
         [(_, q, ranking, _)] = ranking_blocks(a, b, self.shift, step=len(a))
         return ranking.add_(q.square().sum(1, keepdim=True)).clamp_(min=0)
 
@@ -240,14 +239,13 @@ class _CloseRace(_Race):
         super().__init__(vectors.double() / unit, chosen, anchors, first_distance)
 
     def _lower(self, anchors: list[int]) -> None:
-        distance, _ = nearest_neighbours(self.vectors, self.vectors[anchors])
-        if distance.any():
+        if nearest_neighbours(self.vectors, self.vectors[anchors])[0].any():
             super()._lower(anchors)
         else:  # only copies of the anchors are left
             self.nearest.clamp_(max=0)
 
-    def _lower_part(self, rows: slice, members: torch.Tensor) -> None:
-        for block in members.split(CANDIDATES):
+    def _lower_part(self, rows: slice, entries: torch.Tensor) -> None:
+        for block in entries.split(CANDIDATES):
             squared = _between(self.vectors[rows], block).square_().amin(1)
             torch.minimum(self.nearest[rows], squared, out=self.nearest[rows])
 

@@ -81,15 +81,15 @@ def greedy_coreset(M, size, start):
     return chosen
 
 
-def nearest_member(m_test, M):
+def nearest_entry(m_test, M):
     """The inner argmin of eq. (6): m*, the entry of M that is nearest to one test patch."""
     return min(M, key=lambda m: dist(m_test, m))
 
 
 def max_patch_score(P_test, M):
     """Eq. (6): the test patch that is farthest from M, its nearest entry m*, and their distance s*."""
-    m_test = max(P_test, key=lambda m_test: dist(m_test, nearest_member(m_test, M)))
-    m_star = nearest_member(m_test, M)
+    m_test = max(P_test, key=lambda m_test: dist(m_test, nearest_entry(m_test, M)))
+    m_star = nearest_entry(m_test, M)
     return m_test, m_star, dist(m_test, m_star)
 
 

@@ -1,4 +1,4 @@
-"""‖m − n‖₂: the nearest members of a set of vectors, searched exactly, in blocks of bounded memory."""
+"""‖m − n‖₂: the nearest vectors of a set, searched exactly, in blocks of bounded memory."""
 
 from collections.abc import Iterator, Sequence
 
@@ -19,7 +19,7 @@ def nearest_neighbours(queries: torch.Tensor, vectors: torch.Tensor, k: int = 1)
     """The k rows of `vectors` nearest to each query, by true Euclidean distance, nearest first.
 
     ‖q − v‖² = ‖q‖² − 2 q·v + ‖v‖² turns the search into a matrix product, which finds the candidates. Their
-    distances are then computed from the differences, so that a member of the bank is at distance 0 from itself.
+    distances are then computed from the differences, so that an entry of the bank is at distance 0 from itself.
     Where they turn out so small beside the vectors that rounding decided between candidates, the search is repeated
     in double precision, and where that is not enough either, by the differences alone. So the distances are right to
     a ten-thousandth of themselves in single precision, whatever the scale and the offset, and mostly far better.
@@ -116,7 +116,7 @@ def _in_doubt(
     if max(map(abs, torch.stack(vectors.aminmax()).tolist())) > largest:
         sure.zero_()
     rows = (~sure).nonzero()[:, 0]
-    # A member of the bank has found itself, if the farthest of its k neighbours equals it in every number.
+    # An entry of the bank has found itself, if the farthest of its k neighbours equals it in every number.
     unlike = [~(vectors[index[part, -1]] == queries[part]).all(1) for part in rows.split(TILE)]
     rows = rows[torch.cat(unlike)]
     return rows.split(at_once) if len(rows) else ()

@@ -63,8 +63,10 @@ def patch_set(
     aggregated = [aggregate(phi[j], p, border, pooling, dim) for j in sorted(phi)]
     length = dim if merged_dim is None else merged_dim
     if stride_on == "level":
-        return merge_levels([level[:, :, ::s, ::s] for level in aggregated], merge, length).permute(0, 2, 3, 1)
-    return merge_levels(aggregated, merge, length)[:, :, ::s, ::s].permute(0, 2, 3, 1)
+        merged = merge_levels([level[:, :, ::s, ::s] for level in aggregated], merge, length)
+    else:
+        merged = merge_levels(aggregated, merge, length)[:, :, ::s, ::s]
+    return merged.permute(0, 2, 3, 1).contiguous()  # every later step reads vector by vector
 
 
 def merge_levels(maps: list[torch.Tensor], merge: str = "concatenate", dim: int = 1024) -> torch.Tensor:

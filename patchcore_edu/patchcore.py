@@ -16,7 +16,7 @@ from patchcore_edu.feature_map import feature_maps
 from patchcore_edu.memory_bank import MemoryBank, memory_bank
 from patchcore_edu.patch_set import patch_set
 from patchcore_edu.threads import in_parts, without_barriers
-from patchcore_edu.validation import image_batch, one_of, real_number, real_tensor, whole_number
+from patchcore_edu.validation import one_of, real_number, real_tensor, whole_number
 
 BATCH = 16
 VERSION = 1
@@ -227,14 +227,19 @@ class PatchCore:
 
     def patches(self, images: torch.Tensor) -> torch.Tensor:
         """Eqs. (1) to (3): P_{s,p} of one batch of images, (n, h', w', d)."""
-        image_batch(images)
-        parts = in_parts(lambda one: self.patches_of(feature_maps(one, self.backbone, self.levels)), images.split(1))
-        return torch.cat(parts)
+        return self.patches_of(feature_maps(images, self.backbone, self.levels))
 
     def patches_of(self, phi: Mapping[int, torch.Tensor]) -> torch.Tensor:
         """Eqs. (1) to (3): as `patches`, from feature maps {j: (n, c_j, h_j, w_j)}; levels not in use are left out."""
-        c, used = self.conventions, {j: phi[j] for j in self.levels}
-        return patch_set(used, self.p, self.s, c.border, c.pooling, c.merge, c.dim, c.stride_on, c.merged_dim)
+        c, used = self.conventions, [phi[j] for j in self.levels]
+        if len({len(maps) for maps in used}) > 1:
+            raise ValueError(f"phi held {[len(maps) for maps in used]} images; every level must have as many")
+
+        def of_one(maps: tuple[torch.Tensor, ...]) -> torch.Tensor:
+            of_level = dict(zip(self.levels, maps, strict=True))
+            return patch_set(of_level, self.p, self.s, c.border, c.pooling, c.merge, c.dim, c.stride_on, c.merged_dim)
+
+        return torch.cat(in_parts(of_one, list(zip(*(maps.split(1) for maps in used), strict=True))))
 
     def _coreset(self, vectors: torch.Tensor) -> torch.Tensor:
         c = self.conventions

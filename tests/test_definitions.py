@@ -47,7 +47,7 @@ def test_eq_5():
 
 def test_eqs_6_and_7():
     P = [(0.0, 1.0), (4.0, -2.0)]
-    assert definitions.nearest_member(P[1], M) == (4, 0)
+    assert definitions.nearest_entry(P[1], M) == (4, 0)
     assert definitions.max_patch_score(P, M) == ((4, -2), (4, 0), 2)
     assert definitions.image_score(P, M, b=1) == 2
     # The two members nearest to m* = (4, 0) are itself and (1, 0), at 2 and √(3² + 2²) from the test patch.

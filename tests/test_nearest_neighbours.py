@@ -62,7 +62,7 @@ def test_equals_the_definition(numbers):
     queries, vectors = map(torch.from_numpy, numbers)
     _, index = nearest_neighbours(queries, vectors)
     for query, row in zip(queries.tolist(), index[:, 0], strict=True):
-        assert vectors[row].tolist() == definitions.nearest_member(query, vectors.tolist())
+        assert vectors[row].tolist() == definitions.nearest_entry(query, vectors.tolist())
 
 
 @pytest.mark.parametrize("k", [1, 9])

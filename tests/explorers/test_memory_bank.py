@@ -38,7 +38,7 @@ def test_memory_bank_agrees_with_the_package(n, p, s, levels, h, w):
         assert other.endswith(f", {distance:.1f} away")
 
 
-def test_memory_bank_points_at_the_nearest_member_on_the_plane_of_the_principal_directions():
+def test_memory_bank_points_at_the_nearest_entry_on_the_plane_of_the_principal_directions():
     place = _plane(4, 3, 1, (2, 3)).place
     for axis, principal in enumerate(PCA(2).fit_transform(bank(4).vectors.numpy()).T):
         assert abs(np.corrcoef(place[:, axis], principal)[0, 1]) > 0.9999
