@@ -5,6 +5,8 @@ from math import inf
 
 from patchcore_edu.validation import whole_number
 
+LARGEST = 1001  # cells across: a million cells, more than any feature map has; a list of many more fills the memory
+
 
 def neighbourhood(h: int, w: int, p: int, shape: tuple[int, int] | None = None) -> list[tuple[int, int]]:
     """Eq. (1): the cells of N_p^(h,w), row by row.
@@ -17,15 +19,15 @@ def neighbourhood(h: int, w: int, p: int, shape: tuple[int, int] | None = None) 
 
     Args:
         h, w: the location, 0-based row and column of the feature map, in cells.
-        p: the patch size, in cells; at least 1.
+        p: the patch size, in cells, from 1 to 1,001.
         shape: (h*, w*), the size of the map in cells; None for an unbounded map.
 
     Returns:
         A list of (a, b): (2⌊p/2⌋ + 1)² cells inside the map, fewer at its border.
 
     Raises:
-        ValueError: if p is no whole number ≥ 1, (h, w) lies outside `shape`, `shape` is no pair, or p is larger
-            than the map.
+        ValueError: if p is no whole number from 1 to 1,001, (h, w) lies outside `shape`, `shape` is no pair, or p is
+            larger than the map.
 
     Example:
         >>> neighbourhood(1, 1, p=3)
@@ -35,7 +37,7 @@ def neighbourhood(h: int, w: int, p: int, shape: tuple[int, int] | None = None) 
 
     Source: §3.1, eq. (1).
     """
-    r = radius(p, shape)
+    r = radius(whole_number("p", p, at_most=LARGEST), shape)
     for name, place, below in zip("hw", (h, w), shape or (None, None), strict=True):
         whole_number(name, place, at_least=-inf if below is None else 0, at_most=None if below is None else below - 1)
     rows, columns = range(h - r, h + r + 1), range(w - r, w + r + 1)

@@ -114,6 +114,8 @@ def tensor_like(name: str, value: object, what: str) -> torch.Tensor:
         raise ValueError(f"{name} was of type {type(value).__name__}; it must be a tensor of {what}") from None
     if tensor.layout != torch.strided or tensor.device.type == "meta" or tensor.is_quantized:
         raise ValueError(f"{name} was a sparse or quantised tensor, or one without data; it must hold {what}")
+    if tensor.is_floating_point() and tensor.dtype not in FLOATS:  # 8 bits or fewer, which PyTorch can hardly compare
+        raise ValueError(f"{name} was of dtype {tensor.dtype}; convert it with .float() first")
     return tensor
 
 

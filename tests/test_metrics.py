@@ -188,3 +188,9 @@ def test_bad_input(call, message):
     with pytest.raises(ValueError) as error:
         call()
     assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize("score, anomalous", [(torch.float8_e4m3fn, torch.bool), (torch.float32, torch.float8_e5m2)])
+def test_numbers_of_8_bits_are_refused(score, anomalous):
+    with pytest.raises(ValueError, match=r"^(score|anomalous) was of dtype torch.float8_.*convert it"):
+        auroc(torch.tensor([0.5, 1.0]).to(score), torch.tensor([0, 1]).to(anomalous))

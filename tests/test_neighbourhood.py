@@ -43,8 +43,9 @@ def test_neighbours_are_mutual(shape, p):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ((0, 0, 0), "p was 0; it must be a whole number of at least 1"),
-        ((0, 0, 1.5), "p was 1.5; it must be a whole number of at least 1"),
+        ((0, 0, 0), "p was 0; it must be a whole number from 1 to 1001"),
+        ((0, 0, 10**9), "p was 1000000000; it must be a whole number from 1 to 1001"),
+        ((0, 0, 1.5), "p was 1.5; it must be a whole number from 1 to 1001"),
         ((0, 0, 4, (5, 3)), "p was 4; it must be a whole number from 1 to 3"),
         ((5, 0, 3, (5, 3)), "h was 5; it must be a whole number from 0 to 4"),
         ((0, -1, 3, (5, 3)), "w was -1; it must be a whole number from 0 to 2"),

@@ -4,6 +4,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from patchcore_edu import (
@@ -131,7 +132,8 @@ def test_images_that_arrive_in_any_form_give_one_bank_and_one_answer(backbone, g
     assert len(fitted.bank) == 18 * 8 * 8 // 10
     for form, images in forms.items():
         seen = []
-        hook = backbone.register_forward_pre_hook(lambda _, given, seen=seen: seen.append(len(given[0])))
+        first = next(module for module in backbone.modules() if isinstance(module, nn.Conv2d))
+        hook = first.register_forward_pre_hook(lambda _, given, seen=seen: seen.append(len(given[0])))
         model = PatchCore(backbone).fit(images)
         hook.remove()
         assert seen == [1] * 18, form  # the last digits may depend on the images beside it
@@ -140,6 +142,12 @@ def test_images_that_arrive_in_any_form_give_one_bank_and_one_answer(backbone, g
     expected = fitted.predict(test)
     for images in (list(images_of(test)), DataLoader(test, batch_size=3)):
         assert_same(fitted.predict(images), expected)
+
+
+def test_feature_maps_of_different_numbers_of_images_are_refused(backbone):
+    phi = {2: torch.zeros(2, 40, 8, 8), 3: torch.zeros(1, 112, 4, 4)}
+    with pytest.raises(ValueError, match=r"phi held \[2, 1\] images; every level must have as many"):
+        PatchCore(backbone).patches_of(phi)
 
 
 def test_one_seed_one_bank(backbone, good, test, fitted):
@@ -156,7 +164,7 @@ def test_every_row_of_the_bank_names_its_patch(backbone, good):
     torch.testing.assert_close(model.bank.vectors, P[model.bank.image, h, w], rtol=1e-3, atol=1e-3)
 
 
-def test_members_of_the_bank_score_0(backbone, good):
+def test_entries_of_the_bank_score_0(backbone, good):
     model = PatchCore(backbone, coreset_ratio=1, p=4).fit(good)
     prediction = model.predict(good)
     assert not prediction.patch_distance.any() and not prediction.score.any()

@@ -1,5 +1,6 @@
 """From files to tensors: photographs and masks are found, read and resized; archives are unpacked safely."""
 
+import errno
 import http.client
 import lzma
 import os
@@ -214,7 +215,8 @@ def unpack(archive: Path, folder: Path) -> None:
     except RuntimeError as error:  # it is encrypted, or packed in a way that Python does not know
         raise ValueError(f"archive {archive} cannot be unpacked: {error}") from error
     except OSError as error:
-        if error.errno is None:  # what bz2 raises is no error of the disk
+        # What bz2 raises is no error of the disk, and neither is one name for a file and a folder.
+        if error.errno in (None, errno.EEXIST, errno.ENOTDIR, errno.EISDIR):
             raise ValueError(f"archive {archive} is damaged: {error}") from error
         raise
 

@@ -12,7 +12,8 @@ import patchcore_edu
 from patchcore_edu import PatchCore, auroc, load_backbone
 from patchcore_edu.__main__ import main
 from patchcore_edu.commands import demo, doctor
-from patchcore_edu.datasets import PhotoTextures
+from patchcore_edu.explorers.machinery.photographs import backbone as explorers_backbone
+from patchcore_edu.explorers.machinery.photographs import photographs
 
 
 def test_the_demo_prints_its_figures_and_saves_a_picture(tmp_path, capsys):
@@ -106,13 +107,14 @@ def test_the_demo_asks_first_whether_its_picture_can_be_written(out, why, tmp_pa
 
 
 @pytest.fixture(scope="module")
-def brick(backbone):
-    train, test = PhotoTextures("brick", "train"), PhotoTextures("brick", "test")
-    anomalous = torch.tensor([sample.anomalous for sample in test])
-    masks = torch.stack([sample.mask for sample in test])
+def brick():
+    good, test = photographs("brick", "train"), photographs("brick", "test")
+    anomalous = torch.tensor([sample.anomalous for sample in test.dataset])
+    masks = torch.stack([sample.mask for sample in test.dataset])
 
     def judged(**settings) -> tuple[float, float]:
-        prediction = PatchCore(backbone, **settings).fit(train).predict(test)
+        model = PatchCore(explorers_backbone(), **settings)
+        prediction = model.fit_patches(model.patches_of(good.phi)).predict_patches(model.patches_of(test.phi), 224)
         return auroc(prediction.score, anomalous), auroc(prediction.anomaly_map, masks)
 
     return judged

@@ -251,6 +251,15 @@ def test_archives_that_cannot_be_opened_are_named(tmp_path):
             unpack(archive, where)
 
 
+def test_an_archive_with_one_name_for_a_file_and_a_folder_is_named(tmp_path):
+    archive = tmp_path / "archive.zip"
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.writestr("a", "a file")
+        opened.writestr("a/b", "a file in a folder of that name")
+    with pytest.raises(ValueError, match=r"archive .*archive\.zip is damaged"):
+        unpack(archive, tmp_path / "unpacked")
+
+
 def test_a_file_where_a_folder_must_be(tmp_path):
     (tmp_path / "bottle").touch()
     for root in (tmp_path, tmp_path / "bottle"):
