@@ -33,7 +33,7 @@ def test_colours_are_those_of_the_package(playground):
 
 
 def test_size(playground):
-    """The whole site takes 21 of 25 MB, of which 4 are the course's pages. Compressed, all but level 4 takes 10 MB.
+    """The whole site takes 20 of 25 MB, of which 4 are the course's pages. Compressed, all but level 4 takes 10 MB.
 
     Level 4 takes 8 more: 2.2 million float32 weights, whose digits no compression shortens. Rounded to 18 bits of
     mantissa, the network's numbers were off by 2e-5. It is loaded by those who choose it.
