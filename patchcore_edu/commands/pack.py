@@ -89,13 +89,11 @@ def pack(out: str | Path, notebooks: str | Path | None = None) -> None:
     needed = needs(PROJECT)
     room = sum(map(mib, needed)) * PACKED
     minutes = SITE_MINUTES + room / MIB_A_SECOND / 60
+    print(f"About {room / 1024:.1f} GiB in {len(needed) + 1} wheels, and about {minutes:.0f} minutes, with a network")
     print(
-        f"About {room / 1024:.1f} GiB in {len(needed) + 1} wheels, and about {minutes:.0f} minutes, with a network that"
+        f"that brings {MIB_A_SECOND} MiB a second and nothing else to do; of that, {SITE_MINUTES} minutes for the site:"
     )
-    print(
-        f"brings {MIB_A_SECOND} MiB a second; of that, {SITE_MINUTES} minutes for the site: it runs all notebooks.",
-        flush=True,
-    )
+    print("it runs all notebooks.", flush=True)
     free = shutil.disk_usage(out).free / 2**20
     if free < room:
         raise OSError(f"{out} has room for {free / 1024:.1f} GiB; the pack needs about {room / 1024:.1f} GiB")

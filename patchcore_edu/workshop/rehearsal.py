@@ -9,9 +9,10 @@ from statistics import median, quantiles
 import psutil
 
 from patchcore_edu.workshop.classroom import PICTURE, Kernel, Learner, errors
-from patchcore_edu.workshop.spawner import MIB, memory_of
+from patchcore_edu.workshop.spawner import MIB, memory_of, seat_processes
 
 PIN = "4711"
+CELL = 1200  # seconds; a slow cell is no failure: thirty at once on two cores wait for one another
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ async def _learner(learner: Learner, notebooks: tuple[str, ...], pace: Pace, dra
             pause = draw.uniform(0.5, 1.5) * pace.reading
             await asyncio.sleep(pause)
             read += pause
-            messages = await kernel.run(cell["source"])
+            messages = await kernel.run(cell["source"], CELL)
             result.cells += 1
             result.failures += [f"{learner.name}, {name}: {error}" for error in errors(messages)]
             if not pictured and any(PICTURE in message["content"].get("data", {}) for message in messages):
@@ -132,16 +133,23 @@ async def _slide(kernel: Kernel, draw: random.Random, result: Result) -> None:
 async def _watch(result: Result) -> None:
     """Note every few seconds what each seat holds, and all of them with the hub and its proxy."""
     while True:
-        held = {}
-        for process in psutil.process_iter(["cmdline"]):
-            command = " ".join(process.info["cmdline"] or ())
-            if "jupyterhub.singleuser" in command:
-                tree = [process, *process.children(recursive=True)]
-                held[process.pid] = sum(map(memory_of, tree)) / MIB
-            elif any(word in command for word in ("workshop/server.py", "workshop/proxy.py", "workshop/culler.py")):
-                held["hub", process.pid] = memory_of(process) / MIB
-        for pid, mib in held.items():
-            if isinstance(pid, int):
-                result.seat_mib[pid] = max(mib, result.seat_mib.get(pid, 0))
-        result.all_mib = max(result.all_mib, sum(held.values()))
+        seats, others = await asyncio.to_thread(_held)  # it takes a while, in which the learners go on
+        for pid, mib in seats.items():
+            result.seat_mib[pid] = max(mib, result.seat_mib.get(pid, 0))
+        result.all_mib = max(result.all_mib, sum(seats.values()) + others)
         await asyncio.sleep(5)
+
+
+def _held() -> tuple[dict[int, float], float]:
+    """({a seat's process: MiB of all that it started}, MiB of the hub, its proxy and the culler)."""
+    seats, others = {}, 0.0
+    for process in psutil.process_iter(["cmdline"]):
+        command = " ".join(process.info["cmdline"] or ())
+        try:
+            if "jupyterhub.singleuser" in command:
+                seats[process.pid] = sum(map(memory_of, seat_processes(process.pid))) / MIB
+            elif any(word in command for word in ("workshop/server.py", "workshop/proxy.py", "workshop/culler.py")):
+                others += memory_of(process) / MIB
+        except psutil.NoSuchProcess:
+            continue
+    return seats, others

@@ -5,6 +5,7 @@ python tests/benchmarks/workshop.py 30
 
 import argparse
 import asyncio
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ parser.add_argument("--notebooks", nargs="+", default=["00_tour.ipynb", "03_aggr
 for pace, seconds in vars(Pace()).items():
     parser.add_argument(f"--{pace}", type=int if pace == "slides" else float, default=seconds)
 chosen = parser.parse_args()
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and clean up
 
 with tempfile.TemporaryDirectory(prefix="rehearsal", dir="/tmp") as folder:
     Path(folder).chmod(0o755)
@@ -29,7 +31,12 @@ with tempfile.TemporaryDirectory(prefix="rehearsal", dir="/tmp") as folder:
     hub = subprocess.Popen([sys.executable, "-m", "patchcore_edu", "hub", *options], stdout=subprocess.DEVNULL)
     try:
         log = state / "hub" / "hub.log"
-        while not (log.exists() and "JupyterHub is now running" in log.read_text()):
+        # As on the day: it has run for a while, and what all seats share is computed.
+        while not (
+            log.exists()
+            and "JupyterHub is now running" in log.read_text()
+            and list((state / "cache").glob("*/brick-model"))
+        ):
             if hub.poll() is not None:
                 raise SystemExit("the hub did not start")
             time.sleep(1)

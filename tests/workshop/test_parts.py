@@ -1,16 +1,20 @@
 """The workshop's parts without a hub: names, tries, PINs, what the teacher sees, what is refused before the start."""
 
+import argparse
 import doctest
 import importlib
 import json
 import os
+from dataclasses import replace
 
 import pytest
 
 from patchcore_edu.__main__ import main
 from patchcore_edu.checks import EXERCISES
 from patchcore_edu.checks import auroc as check_auroc
+from patchcore_edu.commands import hub
 from patchcore_edu.workshop import capacity
+from patchcore_edu.workshop.settings import Settings
 from patchcore_edu.workshop.teacher import Row, most_met, read_row, report
 
 
@@ -103,6 +107,19 @@ def test_what_cannot_be_is_said_before_anything_starts(require, tmp_path, capsys
     require(importlib.util.find_spec("jupyterhub"), "jupyterhub")
     assert main(["hub", "--state", str(tmp_path / "state"), *options]) == 2
     assert complaint in capsys.readouterr().err and not (tmp_path / "state").exists()
+
+
+def test_without_root_the_hub_stays_on_the_loopback_and_says_that_seats_are_not_apart(monkeypatch, tmp_path):
+    monkeypatch.setattr(hub, "seats_are_apart", lambda: False)
+    parser = argparse.ArgumentParser()
+    hub.arguments(parser)
+    assert parser.parse_args([]).ip == "127.0.0.1"
+    settings = Settings(tmp_path, passphrase="one-two-three")
+    assert "Seats are NOT kept apart" in "\n".join(hub.welcome(settings))
+    open_to_all = "\n".join(hub.welcome(replace(settings, ip="0.0.0.0")))
+    assert "Without --certificate, who listens in" in open_to_all
+    monkeypatch.setattr(hub, "seats_are_apart", lambda: True)
+    assert "NOT kept apart" not in "\n".join(hub.welcome(settings))
 
 
 def test_only_a_workshops_folder_is_deleted(tmp_path, capsys):
