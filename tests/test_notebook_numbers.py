@@ -132,6 +132,11 @@ def test_04_patch_set(phi):
     falls = [f"from {dense:.2f} to {sparse:.2f}" for dense, sparse in zip(*measured, strict=True)]
     said("04_patch_set", f"Image AUROC falls {falls[0]}, pixel AUROC {falls[1]}.")
 
+    good, queries = (patch_set({j: photographs("brick", split).phi[j] for j in (2, 3)}) for split in ("train", "test"))
+    vectors = good.flatten(0, 2)[::4]
+    squares = (queries - vectors[patch_neighbours(queries, vectors)[1]]).square()
+    said("04_patch_set", f"{squares[..., 40:].sum() / squares.sum():.0%}".replace("%", " %") + " of the squared")
+
 
 def test_05_memory_bank():
     for s, rows in ((1, 25_088), (2, 6_272)):
