@@ -69,9 +69,11 @@ const shown = () => state.groups.test[state.selected];
 async function judgeSelected() {
   todo.judge = false;
   const one = shown();
-  if (!one || !state.bank) return;
+  const { bank } = state;
+  if (!one || !bank) return;
   const pixels = state.painted ?? one.pixels;
   const verdict = await judgement({ key: state.painted ? null : one.key, pixels }, true);
+  if (state.bank !== bank) return; // other photographs were taken meanwhile
   verdict.pixels = pixels;
   state.verdict = verdict;
   draw();
