@@ -32,11 +32,13 @@ def in_parts(function: Callable[[Part], Result], parts: Sequence[Part]) -> list[
         results, waiting = [None] * len(parts), iter(range(len(parts)))
 
         def work() -> None:
+            alone = _allowed.set(1)  # what a part cuts again stays on its thread
             try:
                 for i in waiting:
                     results[i] = function(parts[i])
             finally:
                 list(waiting)  # after an error or an interrupt nobody begins another part
+                _allowed.reset(alone)
 
         with ThreadPoolExecutor(threads - 1) as pool:
             helping = [pool.submit(work) for _ in range(threads - 1)]

@@ -51,6 +51,13 @@ def test_parts_within_work_without_barriers_may_use_the_threads_that_torch_had(t
     assert torch.get_num_threads() == 3
 
 
+def test_parts_of_a_part_stay_on_its_thread(three_threads):
+    def part(_):
+        return set(in_parts(lambda _: threading.get_ident(), range(4))) == {threading.get_ident()}
+
+    assert all(in_parts(part, range(6)))
+
+
 def test_an_error_arrives_and_ends_the_work(three_threads):
     done = []
 
