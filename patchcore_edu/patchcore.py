@@ -231,15 +231,23 @@ class PatchCore:
 
     def patches_of(self, phi: Mapping[int, torch.Tensor]) -> torch.Tensor:
         """Eqs. (1) to (3): as `patches`, from feature maps {j: (n, c_j, h_j, w_j)}; levels not in use are left out."""
-        c, used = self.conventions, [phi[j] for j in self.levels]
-        if len({len(maps) for maps in used}) > 1:
-            raise ValueError(f"phi held {[len(maps) for maps in used]} images; every level must have as many")
+        c, used = self.conventions, {j: phi[j] for j in self.levels}
+        n = {len(maps) for maps in used.values()}
+        if len(n) > 1:
+            raise ValueError(f"phi held {[len(maps) for maps in used.values()]} images; every level must have as many")
 
-        def of_one(maps: tuple[torch.Tensor, ...]) -> torch.Tensor:
-            of_level = dict(zip(self.levels, maps, strict=True))
-            return patch_set(of_level, self.p, self.s, c.border, c.pooling, c.merge, c.dim, c.stride_on, c.merged_dim)
+        def of_image(i: int) -> torch.Tensor:
+            one = {j: maps[i : i + 1] for j, maps in used.items()}
+            return patch_set(one, self.p, self.s, c.border, c.pooling, c.merge, c.dim, c.stride_on, c.merged_dim)[0]
 
-        return torch.cat(in_parts(of_one, list(zip(*(maps.split(1) for maps in used), strict=True))))
+        def fill(i: int) -> None:
+            patches[i] = of_image(i)
+
+        first = of_image(0)
+        patches = first.new_empty(*n, *first.shape)  # joined later, the parts would be in memory twice
+        patches[0] = first
+        in_parts(fill, range(1, *n))
+        return patches
 
     def _coreset(self, vectors: torch.Tensor) -> torch.Tensor:
         c = self.conventions

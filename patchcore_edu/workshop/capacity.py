@@ -1,7 +1,7 @@
 """What a machine bears: how many seats.
 
-A seat's memory was measured with 5 and 15 seats and the CPU build of torch (tests/benchmarks/README.md). Seats on a
-core, and a seat's disk, are estimates.
+A seat's memory was measured with 5, 15 and 30 seats and the CPU build of torch (tests/benchmarks/README.md). So were
+fifteen seats on a core. A seat's disk is an estimate.
 """
 
 import os
