@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from patchcore_edu.checks import EXERCISES
-from patchcore_edu.workshop.capacity import bears
+from patchcore_edu.workshop.capacity import bears, free_disk_mib
 from patchcore_edu.workshop.settings import TEACHER, Settings, default_state, seats_are_apart
 
 WORKSHOP = Path(__file__).parent.parent / "workshop"
@@ -98,6 +98,8 @@ def checked(settings: Settings) -> Settings:
     if os.geteuid() == 0 and not seats_are_apart():
         raise RuntimeError("`useradd` is missing, so that seats would run as root: start the hub as an ordinary user")
     settings = replace(settings, state=settings.state.absolute(), notebooks=settings.notebooks.absolute())
+    if free_disk_mib(settings.state) < 1:  # JupyterHub would end in the middle of its start
+        raise RuntimeError(f"no space left on the disk of {settings.state}: make room")
     if seats_are_apart():
         _readable_for_seats(settings.notebooks)
     return settings

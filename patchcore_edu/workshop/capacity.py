@@ -45,11 +45,16 @@ def bears(seats: int, folder: Path | None = None) -> str:
     if cores * SEATS_ON_A_CORE < seats:
         raise RuntimeError(f"{seats} seats need {-(-seats // SEATS_ON_A_CORE)} cores, and this machine has {cores}")
     folder = folder or default_state()
-    while not folder.exists():
-        folder = folder.parent
-    disk = shutil.disk_usage(folder).free // 2**20
+    disk = free_disk_mib(folder)
     if disk < seats * SEAT_DISK_MIB:
         raise RuntimeError(
             f"{seats} seats need {seats * SEAT_DISK_MIB:,} MiB of disk at {folder}, and {disk:,} are free"
         )
     return f"{seats} seats: {free:,} MiB of memory are free, enough for {borne}; {cores} cores; {disk:,} MiB of disk"
+
+
+def free_disk_mib(folder: Path) -> int:
+    """MiB that are free where `folder` is, or will be."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free // 2**20

@@ -97,7 +97,7 @@ def test_a_hub_on_a_full_disk_ends_when_told_to_and_finds_its_seats_at_the_next_
         small.stop()  # or it raises: JupyterHub alone would go on for ever
         _, alive = psutil.wait_procs(everything, 10)
         assert not alive
-        with pytest.raises(RuntimeError, match=r"hub: .*No space left"):
+        with pytest.raises(RuntimeError, match=r"hub: no space left on the disk of .*: make room"):
             small.start()
     small.start()
     run(ada.start())  # the cookie still lets her in
