@@ -209,7 +209,9 @@ def unpack(archive: Path, folder: Path) -> None:
             with tarfile.open(archive) as opened:
                 for member in opened:
                     _refuse_escape(archive, member.name, not (member.isfile() or member.isdir()))
-                opened.extractall(folder, filter="data")
+                    member.mode &= 0o777
+                # Python 3.11.0 to 3.11.3 have no filter: then the names and kinds checked above are all that is.
+                opened.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
     except (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError) as error:
         raise ValueError(f"archive {archive} is damaged: {error}") from error
     except RuntimeError as error:  # it is encrypted, or packed in a way that Python does not know

@@ -26,3 +26,5 @@ def test_errors_are_seen(lab):
     assert notebook.console_errors == ["from the page"]
     with pytest.raises(RuntimeError, match="NameError"):
         notebook.run_code("nothing_of_that_name")
+    # The page hears of it too, and later: the next test's notebook begins without it.
+    notebook.page.wait_for_function("() => window.kernelErrors.some((error) => error.includes('NameError'))")
