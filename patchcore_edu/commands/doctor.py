@@ -4,7 +4,6 @@ It needs nothing but Python itself: what is missing is what it is asked about.
 """
 
 import os
-import shutil
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
 
-from patchcore_edu.workshop.capacity import bears
+from patchcore_edu.workshop.capacity import bears, free_disk_mib
 
 EGYPTIAN_CAT = 285  # its number among the 1,000 classes of ImageNet
 MEMORY_MIB, DISK_MIB = 1536, 500
@@ -123,7 +122,7 @@ def _memory() -> str:
 
 
 def _disk() -> str:
-    free = shutil.disk_usage(Path.home()).free // 2**20
+    free = free_disk_mib(Path.home())
     if free < DISK_MIB:
         raise RuntimeError(
             f"{free} MiB of disk are free: make room; the course needs {DISK_MIB} MiB after installation"

@@ -5,6 +5,7 @@ camera memory; all without one; more may be named.
 """
 
 import gzip
+import runpy
 import shutil
 import sys
 import time
@@ -13,11 +14,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import skimage.data
 from playwright.sync_api import Page, sync_playwright
 
 from patchcore_edu.playground import build
 
+film = runpy.run_path(str(Path(__file__).parent.parent / "browser" / "conftest.py"))["film"]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--enable-precise-memory-info"]
 FLAGS += ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
 CHANGE = """async (settings) => {
@@ -119,16 +120,6 @@ def memory(page: Page, _: Path) -> Iterator[Row]:
         if len(used) < 6:
             page.evaluate(PAINT, 100)
     yield "JavaScript heap after 0, 100 … 500 strokes", " ".join(f"{megabytes:.0f}" for megabytes in used) + " MB"
-
-
-def film(path: Path) -> None:
-    """What the camera sees: a brick wall that is moved a little, 640 × 480."""
-    wall = np.tile(skimage.data.brick(), (1, 2))
-    with path.open("wb") as file:
-        file.write(b"YUV4MPEG2 W640 H480 F30:1 Ip A1:1 C420jpeg\n")
-        for i in range(30):
-            left = abs(15 - i)
-            file.write(b"FRAME\n" + wall[:480, left : left + 640].tobytes() + bytes([128]) * (2 * 320 * 240))
 
 
 def spread(milliseconds: list[float]) -> str:

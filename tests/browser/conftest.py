@@ -21,7 +21,9 @@ import urllib.request
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
+import skimage.data
 from jupyter_client import BlockingKernelClient
 from playwright.sync_api import sync_playwright
 
@@ -358,3 +360,20 @@ def shared_playground(played):
     played.page.locator("#dots button").nth(0).click()
     yield played
     assert played.errors == []
+
+
+def film(path) -> None:
+    """640 × 480: a brick wall that is moved a little, for the camera to see; without end."""
+    wall = np.tile(skimage.data.brick(), (1, 2))
+    with path.open("wb") as file:
+        file.write(b"YUV4MPEG2 W640 H480 F30:1 Ip A1:1 C420jpeg\n")
+        for i in range(30):
+            left = abs(15 - i)
+            file.write(b"FRAME\n" + wall[:480, left : left + 640].tobytes() + bytes([128]) * (2 * 320 * 240))
+
+
+@pytest.fixture
+def film_of_a_wall(tmp_path):
+    """The file of `film`."""
+    film(tmp_path / "wall.y4m")
+    return tmp_path / "wall.y4m"

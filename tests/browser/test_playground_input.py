@@ -94,24 +94,13 @@ def test_five_hundred_files(shared_playground, tmp_path):
     expect(page.locator("#own-text")).to_contain_text("60 to test")
 
 
-def film(path) -> None:
-    """640 × 480: a brick wall that is moved a little, for the camera to see; without end."""
-    wall = np.tile(skimage.data.brick(), (1, 2))
-    with path.open("wb") as file:
-        file.write(b"YUV4MPEG2 W640 H480 F30:1 Ip A1:1 C420jpeg\n")
-        for i in range(30):
-            left = abs(15 - i)
-            file.write(b"FRAME\n" + wall[:480, left : left + 640].tobytes() + bytes([128]) * (2 * 320 * 240))
-
-
 @pytest.fixture
-def with_camera(launch, tmp_path):
+def with_camera(launch, film_of_a_wall):
     """`with_camera(*flags)`: a Chromium that sees the film."""
-    film(tmp_path / "wall.y4m")
     launched = []
 
     def with_camera(*flags):
-        fake = ["--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={tmp_path / 'wall.y4m'}"]
+        fake = ["--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={film_of_a_wall}"]
         launched.append(launch(*fake, *flags))
         return launched[-1]
 
