@@ -15,16 +15,12 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-
-from patchcore_edu import load_backbone
+from settings import REQUIRE_ALL
 
 # One cache for the suite, its kernels and its workers: what a test changes in the package is not kept for the user.
 if "PYTEST_XDIST_WORKER" not in os.environ:
     CACHE = tempfile.TemporaryDirectory(prefix="patchcore_edu-")
     os.environ["PATCHCORE_EDU_CACHE"] = CACHE.name
-
-# The continuous integration sets this, so that there no test can drop out unnoticed.
-REQUIRE_ALL = os.environ.get("PATCHCORE_EDU_REQUIRE_ALL") == "1"
 
 # Derandomised: the same examples in every run, so that a failure can be had again.
 settings.register_profile("suite", deadline=None, max_examples=60, derandomize=True)
@@ -45,6 +41,9 @@ def require():
 @pytest.fixture(scope="session")
 def backbone():
     """The bundled network with its trained weights."""
+    # Imported here: the process that hands out the tests needs neither it nor PyTorch.
+    from patchcore_edu import load_backbone
+
     return load_backbone("efficientnet_lite0")
 
 
