@@ -540,11 +540,12 @@ def test_another_merge_or_bank_may_change_the_order_of_images():
 def of_choice(**change) -> tuple[float, ...]:
     """Image AUROC on brick with ten seeds, as 10_paper_and_codes measures it."""
     values, conventions = [], replace(CONVENTIONS["paper"], **change)
+    good, test = (photographs("brick", split).phi for split in ("train", "test"))
+    of_patches = PatchCore(backbone(), conventions=conventions).patches_of
+    good, test = of_patches({j: maps[:16] for j, maps in good.items()}), of_patches(test)
     for seed in range(10):
-        fitted = PatchCore(backbone(), coreset_ratio=0.01, conventions=conventions, seed=seed)
-        good, test = (photographs("brick", split).phi for split in ("train", "test"))
-        fitted.fit_patches(fitted.patches_of({j: maps[:16] for j, maps in good.items()}))
-        values.append(auroc(fitted.predict_patches(fitted.patches_of(test), 224).score, labels()))
+        fitted = PatchCore(backbone(), coreset_ratio=0.01, conventions=conventions, seed=seed).fit_patches(good)
+        values.append(auroc(fitted.predict_patches(test, 224).score, labels()))
     return tuple(values)
 
 

@@ -35,6 +35,7 @@ def saving(path):
     bank = memory_bank(torch.zeros(1, 1000, 1000, 8))
 
     def save(ready):
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which a command in the background ignores
         ready.set()
         while True:
             bank.save(path)

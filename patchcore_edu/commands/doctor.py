@@ -3,7 +3,6 @@
 It needs nothing but Python itself: what is missing is what it is asked about.
 """
 
-import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
 
-from patchcore_edu.workshop.capacity import bears, free_disk_mib
+from patchcore_edu.workshop.capacity import bears, free_disk_mib, free_memory_mib
 
 EGYPTIAN_CAT = 285  # its number among the 1,000 classes of ImageNet
 MEMORY_MIB, DISK_MIB = 1536, 500
@@ -113,9 +112,9 @@ def _widgets() -> str:
 
 def _memory() -> str:
     try:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
-    except (ValueError, OSError, AttributeError):
-        return "free memory: unknown on this system; the course needs about 1.5 GiB"
+        free = free_memory_mib()
+    except OSError as error:
+        return f"{error}; the course needs about 1.5 GiB"
     if free < MEMORY_MIB:
         raise RuntimeError(f"{free} MiB of memory are free: close other programs; the course needs {MEMORY_MIB} MiB")
     return f"{free:,} MiB of memory are free"

@@ -32,10 +32,7 @@ def bears(seats: int, folder: Path | None = None) -> str:
         raise RuntimeError(f"seats was {seats}; it must be at least 1")
     if find_spec("jupyterhub") is None or find_spec("configurable_http_proxy") is None:
         raise RuntimeError("the workshop's packages are missing: run `pip install -e '.[hub]'` in the project's folder")
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
-    available = Path("/proc/meminfo")
-    if available.exists():  # what the system only keeps for later counts as free
-        free = int(available.read_text().split("MemAvailable:")[1].split()[0]) // 1024
+    free = free_memory_mib()
     borne = max(0, free - HUB_MIB - SYSTEM_MIB) // SEAT_MIB
     if borne < seats:
         needed = seats * SEAT_MIB + HUB_MIB + SYSTEM_MIB
@@ -51,6 +48,20 @@ def bears(seats: int, folder: Path | None = None) -> str:
             f"{seats} seats need {seats * SEAT_DISK_MIB:,} MiB of disk at {folder}, and {disk:,} are free"
         )
     return f"{seats} seats: {free:,} MiB of memory are free, enough for {borne}; {cores} cores; {disk:,} MiB of disk"
+
+
+def free_memory_mib() -> int:
+    """MiB of memory that a program can have; what the system only keeps for later counts as free.
+
+    Raises:
+        OSError: where the system does not say.
+    """
+    if (told := Path("/proc/meminfo")).exists():
+        return int(told.read_text().split("MemAvailable:")[1].split()[0]) // 1024
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
+    except (ValueError, AttributeError) as error:
+        raise OSError("free memory: unknown on this system") from error
 
 
 def free_disk_mib(folder: Path) -> int:

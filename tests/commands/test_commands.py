@@ -62,6 +62,22 @@ def test_the_doctor_says_what_to_do(monkeypatch, capsys):
         assert advice in line
 
 
+def test_memory_that_the_system_keeps_for_later_is_free(monkeypatch):
+    told = Path("/proc/meminfo").read_text()
+    monkeypatch.setattr(Path, "read_text", lambda path: "MemFree: 1 kB\nMemAvailable: 2097152 kB\n" + told)
+    assert doctor._memory() == "2,048 MiB of memory are free"
+
+
+@pytest.mark.parametrize("error", [ValueError, AttributeError])
+def test_a_system_that_does_not_tell_its_memory_is_no_fault(error, monkeypatch):
+    def unknown(name):
+        raise error
+
+    monkeypatch.setattr(Path, "exists", lambda path: False)
+    monkeypatch.setattr(os, "sysconf", unknown)
+    assert doctor._memory().startswith("free memory: unknown on this system; the course needs about")
+
+
 def test_the_doctor_knows_untrained_weights_and_a_missing_browser_side(monkeypatch, capsys):
     untrained = load_backbone(weights=None)
     monkeypatch.setattr("patchcore_edu.backbone.load_backbone", lambda: untrained)
