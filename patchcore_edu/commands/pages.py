@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from base64 import b64decode, b64encode
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 
@@ -97,7 +98,10 @@ def page(book: NotebookNode, folder: Path, **course: object) -> str:
             (whether there is one).
     """
     course |= {"policy": POLICY, "live": LIVE}
-    return CourseExporter(folder).from_notebook_node(book, resources={"course": course})[0]
+    return exporter(folder).from_notebook_node(book, resources={"course": course})[0]
+
+
+exporter = lru_cache(CourseExporter)  # a template is read and compiled once for all pages
 
 
 def webp(png: str) -> str:
@@ -120,11 +124,12 @@ def sections(html: str, file: str, name: str) -> list[Section]:
     for node in main.select("style, script, .anchor-link, .output_wrapper"):
         node.decompose()
     found = [(("", name), [])]
+    headings = {id(text) for heading in main.find_all(["h1", "h2", "h3"]) for text in heading.strings}
     for node in main.descendants:
         if isinstance(node, Tag) and node.name in ("h1", "h2", "h3"):
             anchor = "" if node.name == "h1" else node.get("id", "")
             found.append(((anchor, node.get_text()), []))
-        elif isinstance(node, NavigableString) and not node.find_parent(["h1", "h2", "h3"]):
+        elif isinstance(node, NavigableString) and id(node) not in headings:
             found[-1][1].append(node)
     # 𝒩 is found as N, and one blank stands for any number.
     texts = ((head, unicodedata.normalize("NFKC", " ".join("".join(text).split()))) for head, text in found)

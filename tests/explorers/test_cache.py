@@ -1,11 +1,11 @@
 """What is kept is what was computed, whoever damages it, however many ask at once, and wherever nothing can be kept."""
 
+import ctypes
 import os
 import shutil
-import signal
 import subprocess
-import sys
 import time
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ from patchcore_edu.datasets import PhotoTextures
 from patchcore_edu.explorers.machinery import cache, photographs
 from patchcore_edu.memory_bank import ARRAYS as BANK
 
+FORK = get_context("fork")
+CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000  # of sched.h
 ARRAYS = {"x": np.arange(12.0, dtype=np.float32).reshape(3, 4), "names": np.array(["a", "scratch"]), "n": np.array(7)}
 
 
@@ -149,51 +151,67 @@ def test_old_versions_are_dropped_and_nothing_else(folder, monkeypatch):
     assert sorted(path.name for path in folder.iterdir()) == ["arrays-2", "arrays-3", "arrays-4", "holiday"]
 
 
-# A process that asks for "a", tells in a file that it computes, and prints what it has got.
-ASK = """
-import sys, time
-from pathlib import Path
-import numpy as np
-from patchcore_edu.explorers.machinery import cache
+class Asking(FORK.Process):
+    """A process that asks for "a", tells in a file that it computes, and says whether it is mapped and right.
 
-def compute():
-    with open(sys.argv[1], "a") as file:
-        file.write("computed\\n")
-    time.sleep(float(sys.argv[2]))
-    return {"x": np.arange(2e6)}
+    It is a copy of this one, which spares it the loading of all libraries. With `mount`, the lines of a shell, it sees
+    disks of its own.
+    """
 
-x = cache.kept("a", compute)["x"]
-print(isinstance(x, np.memmap), x.sum() == np.arange(2e6).sum())
-"""
+    def __init__(self, log: Path, seconds: float, mount: str = ""):
+        super().__init__()
+        self.log, self.seconds, self.mount = log, seconds, mount
+        self.said, self.says = FORK.Pipe(duplex=False)
+        self.start()
+        self.says.close()  # so that its end is seen here
+
+    def run(self) -> None:
+        if self.mount:
+            own_mounts()
+            subprocess.run(["bash", "-ec", self.mount], check=True)
+        x = cache.kept("a", self.compute)["x"]
+        self.says.send((isinstance(x, np.memmap), x.sum() == np.arange(2e6).sum()))
+
+    def compute(self) -> dict[str, np.ndarray]:
+        with self.log.open("a") as file:
+            file.write("computed\n")
+        time.sleep(self.seconds)
+        return {"x": np.arange(2e6)}
+
+    def told(self) -> tuple[bool, bool]:
+        assert self.said.poll(120)
+        mapped_and_right = self.said.recv()
+        self.join()
+        assert self.exitcode == 0
+        return mapped_and_right
 
 
-def ask(log: Path, seconds: float, before: tuple[str, ...] = ()) -> subprocess.Popen:
-    command = [*before, sys.executable, "-c", ASK, str(log), str(seconds)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def told(process: subprocess.Popen) -> str:
-    out, error = process.communicate(timeout=120)
-    assert process.returncode == 0, error
-    return out.strip()
+def own_mounts() -> None:
+    """As `unshare --mount --map-root-user`: what this process mounts from now on is gone with it."""
+    user, group = os.getuid(), os.getgid()
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS | CLONE_NEWUSER):
+        raise OSError(ctypes.get_errno(), "unshare")
+    for name, text in {"setgroups": "deny", "uid_map": f"0 {user} 1", "gid_map": f"0 {group} 1"}.items():
+        Path("/proc/self", name).write_text(text)
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
 
 
 def test_of_several_processes_one_computes_and_the_others_wait(tmp_path):
-    asking = [ask(tmp_path / "log", 2) for _ in range(3)]
-    assert [told(process) for process in asking] == ["True True"] * 3
+    asking = [Asking(tmp_path / "log", 2) for _ in range(3)]
+    assert [process.told() for process in asking] == [(True, True)] * 3
     assert (tmp_path / "log").read_text() == "computed\n"
 
 
 def test_who_is_killed_while_computing_stops_nobody(tmp_path, folder):
-    killed = ask(tmp_path / "log", 60)
+    killed = Asking(tmp_path / "log", 60)
     deadline = time.monotonic() + 60
     while not (tmp_path / "log").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
+    killed.kill()
+    killed.join()
     [version] = folder.iterdir()
     (version / "a.unfinished-123").mkdir()  # as if it had been killed a moment later
-    assert told(ask(tmp_path / "log", 0)) == "True True"
+    assert Asking(tmp_path / "log", 0).told() == (True, True)
     assert not list(folder.rglob("*unfinished*"))
 
 
@@ -205,20 +223,19 @@ def test_a_full_disk_and_one_that_is_read_only_cost_nothing_but_time(options, me
     folder.mkdir()
     # 16 MB do not fit on this disk, which is gone with the process.
     mount = f"mount -t tmpfs -o {options} none {folder}"
-    own_disk = ("unshare", "--mount", "--map-root-user", "bash", "-c", f'{mount} && "$@"', "own disk")
+    filled = f"{mount} && dd if=/dev/zero of={folder}/x bs=1M count=16"
     probe = subprocess.run(
-        [*own_disk, "dd", "if=/dev/zero", f"of={folder}/x", "bs=1M", "count=16"], capture_output=True, text=True
+        ["unshare", "--mount", "--map-root-user", "bash", "-c", filled], capture_output=True, text=True
     )
     require(message in probe.stderr, f"a way to mount a small disk ({probe.stderr.strip()})")
-    assert told(ask(tmp_path / "log", 0, own_disk)) == "False True"
+    assert Asking(tmp_path / "log", 0, mount).told() == (False, True)
 
 
 def test_what_lies_on_a_read_only_disk_is_mapped(tmp_path, folder, require):
     require(shutil.which("unshare"), "unshare (util-linux)")
-    assert told(ask(tmp_path / "log", 0)) == "True True"
-    mount = f"mount --bind {folder} {folder} && mount -o remount,bind,ro {folder}"
-    read_only = ("unshare", "--mount", "--map-root-user", "bash", "-c", f'{mount} && ! touch {folder}/x && "$@"', "ro")
-    assert told(ask(tmp_path / "log", 0, read_only)) == "True True"
+    assert Asking(tmp_path / "log", 0).told() == (True, True)
+    mount = f"mount --bind {folder} {folder}\nmount -o remount,bind,ro {folder}\nif touch {folder}/x; then exit 1; fi"
+    assert Asking(tmp_path / "log", 0, mount).told() == (True, True)
     assert (tmp_path / "log").read_text() == "computed\n"
 
 
