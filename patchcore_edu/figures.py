@@ -10,8 +10,10 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.markers import TICKDOWN, TICKLEFT
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import ScaledTranslation, Transform
 from numpy.typing import ArrayLike
 from skimage.measure import find_contours
 
@@ -80,8 +82,24 @@ def sheet(figure: Figure, rect: tuple[float, float, float, float], width: float,
     return ax
 
 
+def round_numbers(low: float, high: float, steps: int) -> list[float]:
+    """Ticks for a scale: round numbers in it, at most `steps` steps apart.
+
+    >>> round_numbers(0, 47.3, 5)
+    [0.0, 10.0, 20.0, 30.0, 40.0]
+    """
+    return [
+        float(value) for value in MaxNLocator(steps, steps=[1, 2, 5, 10]).tick_values(low, high) if low <= value <= high
+    ]
+
+
 def ruler(
-    ax: Axes, low: float, high: float, extent: tuple[float, float, float, float], brightest: float | None = None
+    ax: Axes,
+    low: float,
+    high: float,
+    extent: tuple[float, float, float, float],
+    brightest: float | None = None,
+    cmap: str = colours.MAP,
 ) -> Callable[[float], float]:
     """Draw the scale from `low` to `high` on a sheet, into the box (left, right, bottom, top): `scale`, but faster.
 
@@ -97,15 +115,56 @@ def ruler(
     """
     left, _, bottom, top = extent
     steps = np.linspace(high, low, 128)[:, None]
-    ax.imshow(steps, cmap=colours.MAP, vmin=low, vmax=brightest or high, extent=extent, aspect="auto")
+    ax.imshow(steps, cmap=cmap, vmin=low, vmax=brightest or high, extent=extent, aspect="auto")
 
     def y(value: float) -> float:
         return bottom + (top - bottom) * (value - low) / (high - low)
 
-    for value in MaxNLocator(4).tick_values(low, high):
-        if low <= value <= high:
-            ax.text(left, y(value), f"{value:g} –", ha="right", va="center", fontsize=9)
+    for value in round_numbers(low, high, 4):
+        ax.text(left, y(value), f"{value:g} –".replace("-", "−"), ha="right", va="center", fontsize=9)
     return y
+
+
+def ticks(
+    ax: Axes,
+    x: Iterable[float] | Mapping[float, str] = (),
+    y: Iterable[float] | Mapping[float, str] = (),
+    title: str = "",
+    xlabel: str = "",
+    ylabel: str = "",
+) -> Axes:
+    """Draw the frame of axes with these ticks, {value: text} or values, in a tenth of the time that their own take.
+
+    Their limits must be set before.
+
+    >>> ax = ticks(Figure().add_axes((0, 0, 1, 1), xlim=(0, 8)), x=[0, 4, 8], y={1: "one"})
+    >>> [text.get_text() for text in ax.texts]
+    ['0', '4', '8', 'one']
+    """
+    ax.set_axis_off()
+    x, y = (at if isinstance(at, Mapping) else {value: f"{value:g}".replace("-", "−") for value in at} for at in (x, y))
+    along, up = ax.get_xaxis_transform(), ax.get_yaxis_transform()
+
+    def text(at: tuple[float, float], text: str, transform: Transform, points: tuple[float, float], **style) -> None:
+        away = ScaledTranslation(points[0] / 72, points[1] / 72, ax.figure.dpi_scale_trans)
+        ax.text(*at, text, transform=transform + away, **{"ha": "center", "va": "center", "fontsize": 9} | style)
+
+    line = {"color": "black", "lw": 0.8, "mew": 0.8, "ms": 3.5, "clip_on": False}
+    ax.plot([0, 1, 1, 0, 0], [0, 0, 1, 1, 0], transform=ax.transAxes, **line)
+    ax.plot(list(x), np.zeros(len(x)), ls="", marker=TICKDOWN, transform=along, **line)
+    ax.plot(np.zeros(len(y)), list(y), ls="", marker=TICKLEFT, transform=up, **line)
+    for value, name in x.items():
+        text((value, 0), name, along, (0, -5), va="top")
+    for value, name in y.items():
+        text((0, value), name, up, (-6, 0), ha="right")
+    for at, name, points, style in (
+        ((0.5, 1), title, (0, 5), {"va": "baseline", "fontsize": 10}),
+        ((0.5, 0), xlabel, (0, -17), {"va": "top"}),
+        ((0, 0.5), ylabel, (-10 - 5.5 * max(map(len, y.values()), default=0), 0), {"rotation": 90, "ha": "right"}),
+    ):
+        if name:
+            text(at, name, ax.transAxes, points, **style)
+    return ax
 
 
 def outline(

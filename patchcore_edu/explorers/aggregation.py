@@ -112,14 +112,23 @@ def _complete(name: str, p: int, dim: int, k: int) -> torch.Tensor:
 
 
 @lru_cache(maxsize=256)
-@torch.enable_grad()  # also where the reader has switched gradients off
 def _weights(name: str, p: int, dim: int, h: int, w: int, k: int) -> torch.Tensor:
     """(c, h*, w*): how much each number of φ adds to number k at (h, w). f_agg is linear, so this is its gradient."""
-    phi = torch.zeros(1, CHANNELS, *SHAPE, requires_grad=True)
-    vector = _at(aggregate(phi, p, **VARIANTS[name][1], dim=dim)[0], h, w)
-    if vector is None:
-        return torch.zeros(phi.shape[1:])
-    return torch.autograd.grad(vector[k], phi)[0][0].clone()  # of all the memory that the gradient holds, only its own
+    phi, aggregated = _traced(name, p, dim)
+    with torch.inference_mode(False), torch.enable_grad():  # also where the reader has switched gradients off
+        vector = _at(aggregated, h, w)
+        if vector is None:
+            return torch.zeros(phi.shape[1:])
+        [[weights]] = torch.autograd.grad(vector[k], phi, retain_graph=True)
+    return weights.clone()  # of all the memory that the gradient holds, only its own
+
+
+@lru_cache(maxsize=len(VARIANTS))
+def _traced(name: str, p: int, dim: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Some φ and its f_agg, which remembers how it was made."""
+    with torch.inference_mode(False), torch.enable_grad():
+        phi = torch.zeros(1, CHANNELS, *SHAPE, requires_grad=True)
+        return phi, aggregate(phi, p, **VARIANTS[name][1], dim=dim)[0]
 
 
 def _at(aggregated: torch.Tensor, h: int, w: int) -> torch.Tensor | None:

@@ -15,7 +15,8 @@ from patchcore_edu.anomaly_map import UPSAMPLINGS, anomaly_map
 from patchcore_edu.explorers.machinery.base import Explorer, Picture, choice, real, switch, whole
 from patchcore_edu.explorers.machinery.canvas import png
 from patchcore_edu.explorers.machinery.photographs import model, photographs
-from patchcore_edu.metrics import PRO_LIMIT, auroc, curve, curve_area, region_share
+from patchcore_edu.explorers.machinery.pixels import counted
+from patchcore_edu.metrics import PRO_LIMIT, auroc, curve, curve_area
 
 SIDE, STRIDE, SIZE = 28, 8, 224
 TOP = 29
@@ -119,8 +120,8 @@ def _figure(state: State, anomaly: np.ndarray, mask: np.ndarray, above: np.ndarr
         ax.plot([268, 281], [y(state.threshold)] * 2, color=colours.QUERY, lw=3)
     _overlap(ax, state.photograph, mask, above)
     _histogram(figure.add_axes((0.06, 0.115, 0.42, 0.25)), state)
-    _roc(figure.add_axes((0.57, 0.115, 0.17, 0.25)), state)
-    _pro(figure.add_axes((0.82, 0.115, 0.17, 0.25)), state)
+    _roc(figure.add_axes((0.58, 0.115, 0.155, 0.25)), state)
+    _pro(figure.add_axes((0.82, 0.115, 0.155, 0.25)), state)
     return figure
 
 
@@ -146,9 +147,9 @@ def _histogram(ax: Axes, state: State) -> None:
     ax.stairs(good + defective, edges, baseline=good, fill=True, color=colours.ANOMALY)
     ax.axvline(state.threshold, color=colours.QUERY, lw=2)
     ax.plot(score[state.photograph], 0.3, "v", color="black", ms=8)
-    ax.set(xlim=(15, 55), yticks=[0, 5])
-    ax.tick_params(labelsize=9)
-    ax.set_xlabel("image score s; ▼ this photograph, line: the threshold", fontsize=9, labelpad=1)
+    ax.set(xlim=(15, 55), ylim=(0, 1.05 * (good + defective).max()))
+    xlabel = "image score s; ▼ this photograph, line: the threshold"
+    figures.ticks(ax, range(15, 56, 5), (0, 5), xlabel=xlabel)
     for x, text, colour in ((0.02, "■ good", colours.BANK), (0.56, "■ with a defect", colours.ANOMALY)):
         ax.text(x, 0.82, text, transform=ax.transAxes, color=colour, fontsize=9)
 
@@ -157,47 +158,49 @@ def _roc(ax: Axes, state: State) -> None:
     score, anomalous = model("brick")[1].score, torch.from_numpy(_anomalous())
     above = score > state.threshold
     point = [float(above[kind].double().mean()) for kind in (~anomalous, anomalous)]
-    _curve(ax, curve(score, ~anomalous, anomalous), point, f"ROC, area {auroc(score, anomalous):.3f}", 1)
-    ax.set_xlabel("false-positive rate", fontsize=9, labelpad=1)
-    ax.set_ylabel("recall", fontsize=9, labelpad=-4)
+    _curve(
+        ax,
+        curve(score, ~anomalous, anomalous),
+        point,
+        f"ROC, area {auroc(score, anomalous):.3f}",
+        1,
+        "false-positive rate",
+        "recall",
+    )
 
 
 def _pro(ax: Axes, state: State) -> None:
-    maps, share = _all_maps(state.sigma, state.upsampling), _shares()
-    above, area = maps > state.threshold, curve_area(maps, share == 0, share, PRO_LIMIT)
-    point = float(above[share == 0].double().mean()), float(share[above].sum() / share.sum())
-    _curve(ax, _pro_curve(state.sigma, state.upsampling), point, f"PRO, area {area:.3f}", PRO_LIMIT)
-    ax.set_xlabel("false pixels", fontsize=9, labelpad=1)
-    ax.set_ylabel("overlap", fontsize=9, labelpad=-4)
+    threshold, good, share, line, area = _overlaps(state.sigma, state.upsampling)
+    above = threshold > state.threshold
+    point = [float(pixels[above].sum() / pixels.sum()) for pixels in (good, share)]
+    _curve(ax, line, point, f"PRO, area {area:.3f}", PRO_LIMIT, "false pixels", "overlap")
 
 
 def _curve(
-    ax: Axes, line: tuple[torch.Tensor, torch.Tensor], point: tuple[float, float], title: str, end: float
+    ax: Axes,
+    line: tuple[torch.Tensor, torch.Tensor],
+    point: tuple[float, float],
+    title: str,
+    end: float,
+    xlabel: str,
+    ylabel: str,
 ) -> None:
     ax.plot(*line, color="dimgrey")
     ax.plot(*point, "o", color=colours.QUERY, clip_on=False, zorder=3)
-    ax.set(xlim=(0, end), ylim=(0, 1.02), xticks=[0, end], yticks=[0, 1])
-    ax.tick_params(labelsize=9)
-    ax.get_xticklabels()[-1].set_ha("right")  # centred, it would reach past the figure
-    ax.set_title(title, fontsize=9)
+    ax.set(xlim=(0, end), ylim=(0, 1.02))
+    figures.ticks(ax, (0, end), (0, 1), title, xlabel, ylabel)
 
 
 @lru_cache(maxsize=8)
-def _all_maps(sigma: float, upsampling: str) -> torch.Tensor:
-    """Every third pixel of all maps: enough for a curve, and quick enough for a slider."""
-    return anomaly_map(model("brick")[1].patch_distance, SIZE, sigma, upsampling)[:, 1::3, 1::3]
-
-
-@lru_cache(maxsize=1)
-def _shares() -> torch.Tensor:
-    return region_share(torch.stack([sample.mask for sample in photographs("brick", "test").dataset]))[:, 1::3, 1::3]
-
-
-@lru_cache(maxsize=8)
-def _pro_curve(sigma: float, upsampling: str) -> tuple[torch.Tensor, torch.Tensor]:
-    x, y = curve(_all_maps(sigma, upsampling), _shares() == 0, _shares())
-    shown = torch.searchsorted(x, torch.linspace(0, PRO_LIMIT, 200, dtype=x.dtype))  # as many points as pixels
-    return x[shown], y[shown]
+def _overlaps(
+    sigma: float, upsampling: str
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, tuple[torch.Tensor, torch.Tensor], float]:
+    """Of all test maps: good pixels and overlap at each threshold, the PRO curve in 200 points, and its area."""
+    maps = anomaly_map(model("brick")[1].patch_distance, SIZE, sigma, upsampling)
+    threshold, good, _, share = counted(maps, "brick")
+    x, y = curve(threshold, good, share)
+    shown = torch.searchsorted(x, torch.linspace(0, PRO_LIMIT, 200, dtype=x.dtype))
+    return threshold, good, share, (x[shown], y[shown]), curve_area(threshold, good, share, PRO_LIMIT)
 
 
 class AnomalyMap(Explorer):

@@ -162,11 +162,10 @@ def _ranking(ax: Axes, i: int, s_star: torch.Tensor, s: torch.Tensor, anomalous:
         ax.text(1, y, f"● {label}", color=colour, fontsize=9, va="center")
     ax.plot(both[:, i], height, "o-", color=colours.QUERY, ms=8, mfc="none", mew=2)
     ax.text(1, 0, "○ this photograph", color=colours.QUERY, fontsize=9, va="center")
-    ax.set_yticks([0, 1], ["s", "s*"])
-    ax.set_ylim(-0.4, 1.4)
-    ax.set_xlim(0, float(s_star.max()) + 2)
-    ax.tick_params(labelsize=9)
-    ax.set_title("all 40 test photographs by their score, a distance", fontsize=10)
+    end = float(s_star.max()) + 2
+    ax.set(xlim=(0, end), ylim=(-0.4, 1.4))
+    title = "all 40 test photographs by their score, a distance"
+    figures.ticks(ax, figures.round_numbers(0, end, 8), {0: "s", 1: "s*"}, title)
 
 
 class AnomalyScore(Explorer):

@@ -142,19 +142,17 @@ def _figure(covers: dict[str, Cover], step: int) -> Figure:
     _close_up(sheet, 780, int(covers["greedy"].chosen[size - 1]), f"greedy: row {size}", colours.CORESET)
     worst = int(covers["random"].distance[step].argmax())
     _close_up(sheet, 950, worst, "random: worst covered", colours.ANOMALY)
-    ax = figure.add_axes((0.7, 0.48, 0.29, 0.43))
-    for name, cover in covers.items():
+    high *= 1.05
+    ax = figure.add_axes((0.7, 0.48, 0.29, 0.43), xlim=(0.8, 400), ylim=(0, high), xscale="log")
+    for i, (name, cover) in enumerate(covers.items()):
         colour, dashes = STYLES[name]
-        ax.plot(SIZES, cover.radius, color=colour, ls=dashes, lw=2, label=name)
+        ax.plot(SIZES, cover.radius, color=colour, ls=dashes, lw=2)
         ax.plot(SIZES[step], cover.radius[step], "o", color=colour)
+        y = 0.09 * (3 - i)
+        ax.plot([0.03, 0.11], [y, y], color=colour, ls=dashes, lw=2, transform=ax.transAxes)
+        ax.text(0.14, y, name, fontsize=9, va="center", transform=ax.transAxes)
     ax.axvline(SIZES[step], color="lightgrey", zorder=0)
-    ax.set_xscale("log")
-    ax.set_xticks([1, 10, 100, 313], ["1", "10", "100", "313"])
-    ax.minorticks_off()
-    ax.set_ylim(bottom=0)
-    ax.legend(fontsize=9, frameon=False, loc="lower left")
-    ax.tick_params(labelsize=9)
-    ax.set_title("covering radius against l", fontsize=10)
+    figures.ticks(ax, (1, 10, 100, 313), figures.round_numbers(0, high, 5), "covering radius against l")
     return figure
 
 

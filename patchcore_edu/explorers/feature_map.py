@@ -110,11 +110,15 @@ def _limits(j: int) -> torch.Tensor:
 
 def _figure(state: State, channel: torch.Tensor, vector: torch.Tensor) -> Figure:
     figure = Figure(figsize=(6.8, 4.4))
-    ax = figure.add_axes((0.01, 0.03, 0.66, 0.87))
     limit = float(_limits(state.level)[state.c])
-    figures.heat(ax, channel, -limit, limit, f"level {state.level}, channel {state.c}", cmap=colours.FEATURE)
-    figures.frame(ax, state.h, state.w, 1, 1, colours.QUERY)
-    figures.scale(figure, [ax], -limit, limit, "φ, one scale for all photographs", cmap=colours.FEATURE)
+    ax = figures.sheet(figure, (0, 0, 1, 1), 612, 396)
+    across = len(channel)
+    ax.imshow(channel.numpy(), colours.FEATURE, vmin=-limit, vmax=limit, extent=(6, 336, 370, 40))
+    ax.text(171, 32, f"level {state.level}, channel {state.c}", fontsize=10, ha="center")
+    cell = 330 / across
+    figures.frame(ax, 40.5 + state.h * cell, 6.5 + state.w * cell, cell, cell, colours.QUERY)
+    figures.ruler(ax, -limit, limit, (380, 394, 370, 40), cmap=colours.FEATURE)
+    ax.text(402, 205, "φ, one scale for all photographs", fontsize=9, rotation=90, va="center")
     _bars(figure.add_axes((0.765, 0.125, 0.225, 0.775)), state, vector)
     return figure
 
@@ -125,11 +129,12 @@ def _bars(ax: Axes, state: State, vector: torch.Tensor) -> None:
     ax.stairs(vector.numpy(), edges, orientation="horizontal", fill=True, color=colours.QUERY)
     ax.axhspan(state.c - 0.5, state.c + 0.5, color="black", alpha=0.15, lw=0)
     ax.axvline(0, color="black", lw=0.6)
-    ax.set_ylim(len(vector) - 0.5, -0.5)
-    ax.set_yticks([0, state.c, len(vector) - 1] if 0.06 < state.c / len(vector) < 0.94 else [state.c])
-    ax.tick_params(labelsize=9)
-    ax.set_xlabel("value", fontsize=9, labelpad=1)
-    ax.set_title(f"φ{chr(0x2080 + state.level)}({state.h}, {state.w}): {len(vector)} numbers", fontsize=10)
+    low, high = min(float(vector.min()), 0), max(float(vector.max()), 0)
+    room = 0.05 * (high - low)
+    ax.set(xlim=(low - room, high + room), ylim=(len(vector) - 0.5, -0.5))
+    y = [0, state.c, len(vector) - 1] if 0.06 < state.c / len(vector) < 0.94 else [state.c]
+    title = f"φ{chr(0x2080 + state.level)}({state.h}, {state.w}): {len(vector)} numbers"
+    figures.ticks(ax, figures.round_numbers(low, high, 4), y, title, "value")
 
 
 class FeatureMap(Explorer):

@@ -136,11 +136,12 @@ def _figure(state: State, bank: MemoryBank, row: int) -> Figure:
     stride = backbone().strides[state.levels[0]]
     i, h, w = bank.origin(row)
     h, w = h * stride, w * stride
-    ax = figure.add_axes((0.01, 0.07, 0.46, 0.845))
-    figures.photograph(ax, photographs("brick", "train").images[i], f"entry {row:,}, seen in photograph {i}")
+    ax = figures.sheet(figure, (0.01, 0.07, 0.46, 0.92), 224, 243)
+    ax.imshow(photographs("brick", "train").images[i, 0].numpy(), "gray", vmin=0, vmax=1, extent=(0, 224, 243, 19))
+    ax.text(112, 13, f"entry {row:,}, seen in photograph {i}", fontsize=10, ha="center")
     reach = state.p // 2 * stride
-    figures.frame(ax, h - reach, w - reach, 2 * reach + stride, 2 * reach + stride, colours.NEAREST)
-    ax.set(xlim=(-0.5, 223.5), ylim=(223.5, -0.5))
+    side = 2 * reach + stride
+    figures.frame(ax, 19.5 + h - reach, 0.5 + w - reach, side, side, colours.NEAREST)
     _sizes(figure.add_axes((0.5, 0.07, 0.475, 0.845)), *bank.vectors.shape)
     return figure
 
@@ -155,15 +156,14 @@ def _sizes(ax: Axes, n: int, d: int) -> None:
         ("209 · 28² entries of 1024 numbers", usual * 1024 * 4, colours.BANK),
         (f"all {usual:,}² distances", usual**2 * 4, colours.ANOMALY),
     )
-    size = np.array([size for _, size, _ in rows])
-    ax.barh(range(len(rows)), np.log2(size), 0.45, color=[colour for *_, colour in rows])
+    for k, (_, bytes_, colour) in enumerate(rows):
+        ax.fill_between([10, np.log2(bytes_)], k - 0.22, k + 0.22, color=colour, lw=0)
     for k, (name, bytes_, _) in enumerate(rows):
         ax.text(10.3, k - 0.3, f"{name}: {_bytes(bytes_)}", fontsize=9, va="bottom")
-    ax.set(xlim=(10, 40), ylim=(len(rows) - 0.6, -0.75), yticks=[])
-    ax.set_xticks([10, 20, 30, 40], ["1 KiB", "1 MiB", "1 GiB", "1 TiB"], fontsize=9)
-    ax.grid(axis="x", lw=0.5)
-    ax.set_axisbelow(True)
-    ax.set_title("memory: each line is 1,024 times the last", fontsize=10)
+    ax.set(xlim=(10, 40), ylim=(len(rows) - 0.6, -0.75))
+    ax.vlines([20, 30], *ax.get_ylim(), color="lightgrey", lw=0.5, zorder=0)
+    units = {10: "1 KiB", 20: "1 MiB", 30: "1 GiB", 40: "1 TiB"}
+    figures.ticks(ax, units, title="memory: each line is 1,024 times the last")
 
 
 class Bank(Explorer):

@@ -5,6 +5,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 import traitlets
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
@@ -110,25 +111,24 @@ def _close_up(ax: Axes, state: State, cells: list, complete: list, kept: bool) -
             ax.text(b, a, "0", ha="center", va="center", fontsize=9)
     ax.set_xlim(state.w - margin, state.w + margin)
     ax.set_ylim(state.h + margin, state.h - margin)
-    ax.set_xticks([b for b in range(state.w - r - 1, state.w + r + 2) if 0 <= b < columns])
-    ax.set_yticks([a for a in range(state.h - r - 1, state.h + r + 2) if 0 <= a < rows])
-    ax.tick_params(labelsize=9)
-    ax.set_xlabel("column b", fontsize=9, labelpad=1)
-    ax.set_ylabel("row a", fontsize=9, labelpad=1)
-    ax.set_title(f"N{chr(0x2080 + state.p)} at (h, w) = ({state.h}, {state.w})", fontsize=10)
+    x = [b for b in range(state.w - r - 1, state.w + r + 2) if 0 <= b < columns]
+    y = [a for a in range(state.h - r - 1, state.h + r + 2) if 0 <= a < rows]
+    figures.ticks(ax, x, y, f"N{chr(0x2080 + state.p)} at (h, w) = ({state.h}, {state.w})", "column b", "row a")
 
 
 def _ones(ax: Axes, ones: torch.Tensor, state: State) -> None:
     lost = (SHAPE[0] - ones.shape[0]) // 2
     padded = np.pad(ones.numpy(), lost, constant_values=np.nan)
-    figures.heat(ax, padded, 0, 1, "A map of ones after f_agg", colours.FEATURE).set_facecolor("lightgrey")
+    colour = colormaps[colours.FEATURE].with_extremes(bad="lightgrey")
+    ax.imshow(padded, colour, vmin=0, vmax=1)
     figures.frame(ax, state.h, state.w, 1, 1, colours.QUERY)
     middle, last = SHAPE[0] // 2, SHAPE[0] - 1 - lost
     ax.text(middle, middle, f"inside {padded[middle, middle]:.2f}", ha="center", fontsize=9)
     near = last - radius(state.p) - 0.5
     border = f"edge {padded[last, middle]:.2f}, corner {padded[last, last]:.2f}"
     ax.text(near, near, border, ha="right", va="bottom", fontsize=9)
-    ax.set_xlabel(f"{ones.shape[0]} × {ones.shape[1]} locations" + ", grey: left out" * (lost > 0), fontsize=9)
+    xlabel = f"{ones.shape[0]} × {ones.shape[1]} locations" + ", grey: left out" * (lost > 0)
+    figures.ticks(ax, title="A map of ones after f_agg", xlabel=xlabel)
 
 
 def _squares(ax: Axes, cells: list, **style) -> None:

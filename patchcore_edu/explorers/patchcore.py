@@ -21,6 +21,7 @@ from scipy.ndimage import binary_dilation
 from torch.nn.functional import interpolate
 
 from patchcore_edu import colours, figures
+from patchcore_edu.anomaly_score import image_score
 from patchcore_edu.conventions import CONVENTIONS
 from patchcore_edu.datasets import PhotoTextures
 from patchcore_edu.explorers.machinery.base import (
@@ -33,8 +34,9 @@ from patchcore_edu.explorers.machinery.base import (
     whole,
 )
 from patchcore_edu.explorers.machinery.photographs import backbone, photographs
+from patchcore_edu.explorers.machinery.pixels import counted
 from patchcore_edu.files import replacing
-from patchcore_edu.metrics import PRO_LIMIT, auroc, curve_area, region_share
+from patchcore_edu.metrics import PRO_LIMIT, auroc, curve_area
 from patchcore_edu.neighbourhood import radius
 from patchcore_edu.patchcore import PatchCore, Prediction
 
@@ -139,49 +141,56 @@ def _if_valid(setting: Mapping[str, object] | None) -> Result | None:
 
 
 @lru_cache(maxsize=64)
-def _result(category: str, **setting) -> Result:
-    ratio = setting.pop("ratio")
-    model = PatchCore(backbone(), coreset_ratio=ratio, **setting)
-    good, tests = photographs(category, "train"), photographs(category, "test")
-    with settings_that_fit():
-        radius(model.p, good.phi[model.levels[-1]].shape[2:])
-    model.fit_patches(model.patches_of({j: good.phi[j][:PHOTOGRAPHS] for j in model.levels}))
+def _result(category: str, b: int, ratio: float, **of_patches) -> Result:
+    model, prediction, (pixel_auroc, pro), seconds = _judged(category, ratio, **of_patches)
+    _, patches, _ = _patches(category, **of_patches)
     start = perf_counter()
-    # In halves: the memory of the first is used again for the second, which is up to a third faster.
-    halves = ({j: tests.phi[j][half] for j in model.levels} for half in (slice(20), slice(20, None)))
-    prediction = Prediction.joined(model.predict_patches(model.patches_of(phi), SIZE) for phi in halves)
-    ms = 1000 * (perf_counter() - start) / len(tests.images)
-    pixel_auroc, pro = on_pixels(prediction.anomaly_map, category)
-    shown = list(SHOWN)
+    neighbours = prediction.patch_distance, prediction.nearest
+    score = image_score(patches, model.bank.vectors, b if model.conventions.reweighting else 1, neighbours)
+    seconds += perf_counter() - start
+    maps, shown = prediction.anomaly_map, list(SHOWN)
     return Result(
-        image_auroc=auroc(prediction.score, [sample.anomalous for sample in tests.dataset]),
+        image_auroc=auroc(score, [sample.anomalous for sample in photographs(category, "test").dataset]),
         pixel_auroc=pixel_auroc,
         pro=pro,
         N=model.rows_before,
         rows=len(model.bank),
         mib=model.bank.vectors.numel() * 4 / 2**20,
-        ms=ms,
-        maps=_small(prediction.anomaly_map[None, shown])[0].numpy(),
-        scores=prediction.score[shown].numpy(),
-        high=float(prediction.anomaly_map[shown].max()),
+        ms=1000 * seconds / len(score),
+        maps=_small(maps[None, shown])[0].numpy(),
+        scores=score[shown].numpy(),
+        high=float(maps[shown].max()),
     )
 
 
+@lru_cache(maxsize=1)
+def _judged(category: str, ratio: float, **of_patches) -> tuple[PatchCore, Prediction, tuple[float, float], float]:
+    """All that b does not change: a fitted model, its prediction, pixel AUROC and PRO, and the seconds it took."""
+    good, patches, seconds = _patches(category, **of_patches)
+    model = PatchCore(backbone(), coreset_ratio=ratio, **of_patches).fit_patches(good)
+    start = perf_counter()
+    prediction = model.predict_patches(patches, SIZE)
+    seconds += perf_counter() - start
+    return model, prediction, on_pixels(prediction.anomaly_map, category), seconds
+
+
+@lru_cache(maxsize=1)
+def _patches(category: str, **of_patches) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """The patch sets of the good photographs and of all test crops, and the seconds that the latter took."""
+    model = PatchCore(backbone(), **of_patches)
+    good, tests = photographs(category, "train").phi, photographs(category, "test").phi
+    with settings_that_fit():
+        radius(model.p, good[model.levels[-1]].shape[2:])
+    start = perf_counter()
+    patches = model.patches_of(tests)
+    seconds = perf_counter() - start
+    return model.patches_of({j: good[j][:PHOTOGRAPHS] for j in model.levels}), patches, seconds
+
+
 def on_pixels(maps: torch.Tensor, category: str) -> tuple[float, float]:
-    """Pixel AUROC and PRO of the test maps, from counts at 65,536 thresholds: a slider cannot wait for a sort."""
-    inside, share = _defects(category)
-    step = (maps * (65535 / maps.max())).flatten().int()
-    defective, shares = step[inside].bincount(minlength=65536), step[inside].bincount(share, 65536)
-    good, threshold = step.bincount(minlength=65536) - defective, torch.arange(65536)
+    """Pixel AUROC and PRO of the test maps."""
+    threshold, good, defective, shares = counted(maps, category)
     return curve_area(threshold, good, defective), curve_area(threshold, good, shares, PRO_LIMIT)
-
-
-@lru_cache(maxsize=3)
-def _defects(category: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """The few pixels inside a mask, of all that the test maps have, and the share of its region that each is."""
-    masks = torch.stack([sample.mask for sample in photographs(category, "test").dataset])
-    inside = masks.flatten().nonzero()[:, 0]
-    return inside, region_share(masks).flatten()[inside]
 
 
 @lru_cache(maxsize=3)

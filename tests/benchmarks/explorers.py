@@ -18,7 +18,8 @@ HARNESS = Path(__file__).parent.parent / "browser" / "conftest.py"
 spec = spec_from_file_location("browser_harness", HARNESS)
 harness = module_from_spec(spec)
 spec.loader.exec_module(harness)
-browser, jupyter_server, lab = harness.browser, harness.jupyter_server, harness.lab
+launch, browser = harness.launch, harness.browser
+jupyter_server, lab = harness.jupyter_server, harness.lab
 open_explorer = harness.open_explorer
 
 STEPS = 40
@@ -97,7 +98,8 @@ FRAMES = """async (canvas) => {
 # All that an explorer's own module keeps is forgotten; what is computed once for each process (φ, a model) is not.
 FORGET = """
 import sys
-for kept in [explorer._kept, *vars(sys.modules[type(explorer).__module__]).values()]:
+explorer._kept.clear()
+for kept in vars(sys.modules[type(explorer).__module__]).values():
     if hasattr(kept, "cache_clear"):
         kept.cache_clear()
 """

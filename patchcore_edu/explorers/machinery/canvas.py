@@ -8,11 +8,14 @@ from types import SimpleNamespace
 import anywidget
 import numpy as np
 import traitlets
+from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.image import imread, imsave
+from matplotlib.colors import Normalize
+from matplotlib.image import imread
 from numpy.typing import ArrayLike
 
 from patchcore_edu import colours, figures
+from patchcore_edu.explorers.machinery.png import encoded
 from patchcore_edu.neighbourhood import neighbourhood
 
 HERE = Path(__file__).parent
@@ -54,17 +57,9 @@ class Canvas(anywidget.AnyWidget):
 def png(image: ArrayLike, low: float = 0, high: float = 1, cmap: str = "gray") -> bytes:
     """PNG of a photograph (3, H, W) with values in [0, 1], or of a map (H, W) coloured between `low` and `high`."""
     image = np.asarray(image)
-    file = BytesIO()
-    imsave(
-        file,
-        image.transpose(1, 2, 0) if image.ndim == 3 else image,
-        vmin=low,
-        vmax=high,
-        cmap=cmap,
-        format="png",
-        pil_kwargs={"compress_level": 1},
-    )
-    return file.getvalue()
+    if image.ndim == 3:
+        return encoded((255 * image).astype(np.uint8).transpose(1, 2, 0))
+    return encoded(colormaps[cmap](Normalize(low, high)(image), bytes=True)[..., :3])
 
 
 def draw(ax: Axes, traits: Mapping[str, object]) -> Axes:

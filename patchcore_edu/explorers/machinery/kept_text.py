@@ -4,12 +4,13 @@ Titles, ticks and labels stay the same from one picture to the next, and take mo
 """
 
 from functools import lru_cache
-from io import BytesIO
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+
+from patchcore_edu.explorers.machinery.png import encoded
 
 MARGIN = 8
 """Pixels around a text: its letters may reach a little beyond its measured box."""
@@ -24,13 +25,16 @@ def render_png(figure: Figure, dpi: float) -> bytes:
 
 
 def _saved(canvas: FigureCanvasAgg, dpi: float) -> bytes:
-    file = BytesIO()
-    canvas.figure.savefig(file, dpi=dpi, pil_kwargs={"compress_level": 1})
-    return file.getvalue()
+    before, canvas.figure.dpi = canvas.figure.dpi, dpi
+    try:
+        canvas.draw()
+        return encoded(np.asarray(canvas.renderer.buffer_rgba())[..., :3])
+    finally:
+        canvas.figure.dpi = before
 
 
 class KeptText(FigureCanvasAgg):
-    """The canvas of a figure that `savefig` draws as usual, but with each level text at whole pixels."""
+    """The canvas of a figure that draws it as usual, but with each level text at whole pixels."""
 
     def get_renderer(self) -> RendererAgg:
         return _Renderer(*self.figure.bbox.size, self.figure.dpi)
