@@ -73,24 +73,25 @@ def export(backbone: Backbone) -> dict[str, bytes]:
 
 
 def patch_set_parts() -> Iterator[Part]:
-    """Eqs. (1) to (3): `patch_set` in three steps, for levels with any number of channels and cells.
+    """Eqs. (1) to (3): `patch_set` in three steps, for any number of images, channels and cells.
 
-    "aggregate_p{p}_{border}": phi_j → aggregated. "merge_{how many levels}": level0, level1, … → merged.
-    "stride_{s}": merged → patches. With p = 1, `patch_set` only merges or strides.
+    "aggregate_p{p}_{border}": phi_j → aggregated. "merge_{how many levels}": level0, level1, … → patches with s = 1.
+    "stride_{s}" for larger s: these → patches. With p = 1, `patch_set` only merges or strides.
     """
-    cells = {2: "height", 3: "width"}
+    cells = {0: "n", 2: "height", 3: "width"}
     for p, border in product(P, BORDERS):
         function = partial(lambda phi_j, p, border: {"aggregated": aggregate(phi_j, p, border)}, p=p, border=border)
         yield Part(
-            f"aggregate_p{p}_{border}", function, {"phi_j": torch.rand(1, 5, 20, 21)}, {"phi_j": {1: "c", **cells}}
+            f"aggregate_p{p}_{border}", function, {"phi_j": torch.rand(2, 5, 20, 21)}, {"phi_j": {1: "c", **cells}}
         )
     for count in (1, 2, 3, 4):
-        inputs = {f"level{i}": torch.rand(1, 5 + i, 40 - 6 * i, 41 - 6 * i) for i in range(count)}
-        free = {name: {1: f"c{i}", 2: f"height{i}", 3: f"width{i}"} for i, name in enumerate(inputs)}
-        yield Part(f"merge_{count}", lambda *levels: {"merged": patch_set(dict(enumerate(levels)), 1)}, inputs, free)
-    for s in S:
+        inputs = {f"level{i}": torch.rand(2, 5 + i, 40 - 6 * i, 41 - 6 * i) for i in range(count)}
+        free = {name: {0: "n", 1: f"c{i}", 2: f"height{i}", 3: f"width{i}"} for i, name in enumerate(inputs)}
+        yield Part(f"merge_{count}", lambda *levels: {"patches": patch_set(dict(enumerate(levels)), 1)}, inputs, free)
+    for s in S[1:]:
         function = partial(lambda merged, s: {"patches": patch_set({0: merged.permute(0, 3, 1, 2)}, 1, s)}, s=s)
-        yield Part(f"stride_{s}", function, {"merged": torch.rand(1, 20, 21, 5)}, {"merged": {1: "h", 2: "w", 3: "d"}})
+        free = {"merged": {0: "n", 1: "h", 2: "w", 3: "d"}}
+        yield Part(f"stride_{s}", function, {"merged": torch.rand(2, 20, 21, 5)}, free)
 
 
 def bank_parts() -> Iterator[Part]:
@@ -222,5 +223,35 @@ def _cut(model, part: str, inputs: Iterable[str], outputs: Iterable[str]):
         node.output[:] = [name.removeprefix(dot) for name in node.output]
     for value in (*cut.graph.input, *cut.graph.output):
         value.name = value.name.removeprefix(dot)
+    _simplify(cut.graph)
     del cut.graph.value_info[:], cut.graph.metadata_props[:], cut.metadata_props[:], cut.functions[:]
     return cut
+
+
+def _simplify(graph) -> None:
+    """Fewer numbers for the same means, and constants in the type in which they are used."""
+    from onnx import TensorProto, helper
+    from onnx.numpy_helper import from_array, to_array
+
+    constants = {constant.name: constant for constant in graph.initializer}
+    nodes = []
+    for node in graph.node:
+        known = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+        if node.op_type == "AveragePool" and known["kernel_shape"] == [1, 1]:
+            nodes.append(helper.make_node("Identity", node.input, node.output))
+        elif node.op_type == "AveragePool":
+            # Whatever the border, the mean over p × p is that along the rows of those along the columns.
+            (p, _), (top, left, bottom, right) = known["kernel_shape"], known["pads"]
+            between = [f"{node.output[0]}_down"]
+            down = known | {"kernel_shape": [p, 1], "pads": [top, 0, bottom, 0]}
+            across = known | {"kernel_shape": [1, p], "pads": [0, left, 0, right]}
+            nodes.append(helper.make_node("AveragePool", node.input, between, **down))
+            nodes.append(helper.make_node("AveragePool", between, node.output, **across))
+        elif node.op_type == "Cast" and node.input[0] in constants and known["to"] == TensorProto.FLOAT:
+            constant = constants[node.input[0]]
+            constant.CopyFrom(from_array(to_array(constant).astype("float32"), constant.name))
+            nodes.append(helper.make_node("Identity", node.input, node.output))
+        else:
+            nodes.append(node)
+    del graph.node[:]
+    graph.node.extend(nodes)

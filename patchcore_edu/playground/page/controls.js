@@ -35,8 +35,9 @@ function connect() {
     get("controls").append(group);
   }
   get("controls").addEventListener("submit", (event) => event.preventDefault());
-  const strip = (map) => Array.from({ length: 9 }, (_, i) => `rgb(${map.slice(96 * i - (i === 8 ? 3 : 0), 96 * i + 3 - (i === 8 ? 3 : 0))})`);
-  get("bar").querySelector("i").style.background = `linear-gradient(90deg, ${strip(INFERNO).join()})`;
+  const strip = Array.from({ length: 9 }, (_, i) => INFERNO[Math.min(255, 32 * i)]);
+  const css = (colour) => `rgb(${colour & 255}, ${(colour >> 8) & 255}, ${colour >> 16})`;
+  get("bar").querySelector("i").style.background = `linear-gradient(90deg, ${strip.map(css).join()})`;
   get("photograph").style.backgroundImage = `url(${KNOWN.first.photograph})`;
   get("map").style.backgroundImage = `url(${KNOWN.first.map})`;
   get("map-high").textContent = "";

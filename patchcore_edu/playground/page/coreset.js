@@ -2,8 +2,6 @@
 
 It is written by hand because a graph cannot loop until done. It picks the rows of `greedy_coreset`, in its order. */
 
-const BLOCK = 64;
-
 /**
  * Row numbers of M_C in the order chosen, and how far each was from the picks before it (‖ψ(m) − ψ(n)‖).
  *
@@ -15,46 +13,56 @@ function greedyCoreset(vectors, dim, size, first) {
   const n = vectors.length / dim;
   const nearest = new Float64Array(n).fill(Infinity); // squared
   const measured = new Uint32Array(n); // against how many picks
-  const highest = new Float64Array(Math.ceil(n / BLOCK)).fill(Infinity); // of each block of rows
+  const heap = Uint32Array.from({ length: n }, (_, row) => row); // who stands highest is first; see `sink`
   const picks = new Uint32Array(size);
   const distance = new Float32Array(size).fill(Infinity);
   let count = 0;
 
   const squared = (row, pick, limit) => {
-    let sum = 0;
-    for (let a = row * dim, b = pick * dim, end = a + dim; a < end; a++, b++) {
-      const difference = vectors[a] - vectors[b];
-      sum += difference * difference;
-      if (sum >= limit) return limit;
+    let a = row * dim;
+    let b = pick * dim;
+    const end = a + dim;
+    let even = 0;
+    let odd = 0; // two sums, since each has to wait for its last number
+    for (; a + 3 < end; a += 4, b += 4) {
+      const p = vectors[a] - vectors[b];
+      const q = vectors[a + 1] - vectors[b + 1];
+      const r = vectors[a + 2] - vectors[b + 2];
+      const s = vectors[a + 3] - vectors[b + 3];
+      even += p * p + r * r;
+      odd += q * q + s * s;
+      if (even + odd >= limit) return limit;
     }
-    return sum;
+    for (; a < end; a++, b++) even += (vectors[a] - vectors[b]) ** 2;
+    return Math.min(limit, even + odd);
   };
-  const argmax = (values, from, to) => {
-    let best = from;
-    for (let i = from + 1; i < to; i++) if (values[i] > values[best]) best = i;
-    return best;
+  /** Row heap[at] has come down: those of its children 2·at + 1 and 2·at + 2 that stand higher go above it. */
+  const sink = (at) => {
+    const row = heap[at];
+    const higher = (m, than) => nearest[m] > nearest[than] || (nearest[m] === nearest[than] && m < than);
+    for (let child; (child = 2 * at + 1) < n; at = child) {
+      if (child + 1 < n && higher(heap[child + 1], heap[child])) child++;
+      if (!higher(heap[child], row)) break;
+      heap[at] = heap[child];
+    }
+    heap[at] = row;
   };
   const keep = (row) => {
     distance[count] = Math.sqrt(nearest[row]);
     picks[count++] = row;
     nearest[row] = -Infinity;
   };
-  const refresh = (block) => {
-    const from = block * BLOCK;
-    highest[block] = nearest[argmax(nearest, from, Math.min(from + BLOCK, n))];
-  };
 
   keep(first);
-  refresh(Math.floor(first / BLOCK));
+  sink(first); // in the beginning each row is in its own place
   while (count < size) {
-    const block = argmax(highest, 0, highest.length);
-    const row = argmax(nearest, block * BLOCK, Math.min((block + 1) * BLOCK, n));
+    const row = heap[0];
     if (measured[row] === count) keep(row);
     for (; measured[row] < count && nearest[row] > 0; measured[row]++) {
       nearest[row] = squared(row, picks[measured[row]], nearest[row]);
     }
     measured[row] = count;
-    refresh(block);
+    sink(0);
   }
   return { picks, distance };
 }

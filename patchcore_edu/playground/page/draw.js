@@ -1,11 +1,18 @@
 /* Drawing: arrays in, pixels out. */
 
-const palette = (name) => Uint8ClampedArray.from(KNOWN.maps[name]);
+/** The 256 colours of a map, as 0xBBGGRR. */
+const palette = (name) => {
+  const bytes = KNOWN.maps[name];
+  return Uint32Array.from({ length: 256 }, (_, i) => (bytes[3 * i + 2] << 16) | (bytes[3 * i + 1] << 8) | bytes[3 * i]);
+};
 const INFERNO = palette("inferno");
 const VIRIDIS = palette("viridis");
 
 const get = (id) => document.getElementById(id);
-const number = (x, digits = 1) => x.toLocaleString("en-GB", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+const formats = [0, 1, 2, 3].map(
+  (digits) => new Intl.NumberFormat("en-GB", { minimumFractionDigits: digits, maximumFractionDigits: digits }),
+);
+const number = (x, digits = 1) => formats[digits].format(x);
 
 /** A canvas of width × height pixels; `colour(i)` gives 0xBBGGRR. */
 function raster(width, height, colour) {
@@ -34,10 +41,7 @@ const photographRaster = (pixels) =>
 
 function coloured(values, width, height, low, high, map) {
   const scale = 255 / Math.max(high - low, 1e-9);
-  return raster(width, height, (i) => {
-    const at = 3 * Math.min(255, Math.max(0, Math.round((values[i] - low) * scale)));
-    return (map[at + 2] << 16) | (map[at + 1] << 8) | map[at];
-  });
+  return raster(width, height, (i) => map[Math.min(255, Math.max(0, Math.round((values[i] - low) * scale)))]);
 }
 
 /** A canvas element made as large as it is shown, on sharp screens too; gives its context in units of `units` across. */

@@ -4,6 +4,7 @@ Asked through messages {id, method, argument}, it answers {id, result} or {id, e
 
 const SIDE = 224;
 const PIXELS = SIDE * SIDE;
+const AT_ONCE = 8; // photographs whose patch sets are made in one go
 
 const graphs = {}; // name → the bytes of an exported function, or its running session
 const maps = new Map(); // the key of a photograph → its feature maps {level: {data, dims}}
@@ -21,8 +22,8 @@ async function run(name, inputs) {
   return graphs[name].run(inputs);
 }
 
-/** φ_j of one photograph, at every level up to the deepest that is asked for. */
-async function featureMaps(key, pixels, levels) {
+/** φ_j of one photograph, at every level up to the deepest that is asked for. One that is kept needs no pixels. */
+async function featureMaps({ key, pixels }, levels) {
   const known = maps.get(key) ?? {};
   if (!known[1]) {
     const out = await run("phi", { image: tensor(pixels, [1, 3, SIDE, SIDE]) });
@@ -33,26 +34,43 @@ async function featureMaps(key, pixels, levels) {
   return known;
 }
 
-/** P_{s,p}, (1, h', w', d): each level aggregated, then merged and strided, as in `patch_set`. */
+/** Feature maps of several photographs as one, level by level. */
+async function together(photographs, levels) {
+  const all = [];
+  for (const one of photographs) all.push(await featureMaps(one, levels));
+  const joined = levels.map((level) => {
+    const [, ...dims] = all[0][level].dims;
+    const size = all[0][level].data.length;
+    const data = new Float32Array(all.length * size);
+    all.forEach((phi, i) => data.set(phi[level].data, i * size));
+    return [level, tensor(data, [all.length, ...dims])];
+  });
+  return Object.fromEntries(joined);
+}
+
+/** P_{s,p}, (n, h', w', d): each level aggregated, then merged and strided, as in `patch_set`. */
 async function patchSet(phi, { levels, p, s, border }) {
   const inputs = {};
   for (const [i, level] of levels.entries()) {
     inputs[`level${i}`] = (await run(`aggregate_p${p}_${border}`, { phi_j: phi[level] })).aggregated;
   }
-  const { merged } = await run(`merge_${levels.length}`, inputs);
-  return (await run(`stride_${s}`, { merged })).patches;
+  const { patches } = await run(`merge_${levels.length}`, inputs);
+  return s === 1 ? patches : (await run(`stride_${s}`, { merged: patches })).patches;
 }
 
 /** M, ψ(M), the rows that are kept, M_C. */
 async function fit(photographs, settings) {
   const parts = [];
-  for (const { key, pixels } of photographs) {
-    parts.push(await patchSet(await featureMaps(key, pixels, settings.levels), settings));
+  for (let i = 0; i < photographs.length; i += AT_ONCE) {
+    parts.push(await patchSet(await together(photographs.slice(i, i + AT_ONCE), settings.levels), settings));
   }
   const [, height, width, dim] = parts[0].dims;
-  const rows = height * width * parts.length;
-  const bank = new Float32Array(rows * dim);
-  parts.forEach((part, i) => bank.set(part.data, i * height * width * dim));
+  const rows = height * width * photographs.length;
+  let bank = parts[0].data;
+  if (parts.length > 1) {
+    bank = new Float32Array(rows * dim);
+    parts.forEach((part, i) => bank.set(part.data, i * AT_ONCE * height * width * dim));
+  }
   const choice = await choose(bank, rows, dim, settings);
   const kept = new Float32Array(choice.picks.length * dim);
   choice.picks.forEach((row, i) => kept.set(bank.subarray(row * dim, (row + 1) * dim), i * dim));
@@ -70,9 +88,9 @@ async function choose(bank, rows, dim, { ratio, selection }) {
 }
 
 /** Eqs. (6), (7) and the map, for one photograph. With `details` also what the page draws of it. */
-async function judge({ photograph: { key, pixels }, details, b, sigma }) {
+async function judge({ photograph, details, b, sigma }) {
   const { settings, vectors } = fitted;
-  const phi = await featureMaps(key, pixels, settings.levels);
+  const phi = await featureMaps(photograph, settings.levels);
   const patches = await patchSet(phi, settings);
   const [, height, width, dim] = patches.dims;
   const queries = tensor(patches.data, [height * width, dim]);
@@ -126,9 +144,6 @@ const methods = {
   },
   async forget() {
     maps.clear();
-  },
-  async look({ photograph, levels }) {
-    await featureMaps(photograph.key, photograph.pixels, levels);
   },
   fit: ({ photographs, settings }) => fit(photographs, settings),
   judge,

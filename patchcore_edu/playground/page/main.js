@@ -45,23 +45,28 @@ async function work() {
   }
 }
 
-const asked = ({ key, pixels }) => ({ key, pixels });
+/* The engine keeps the feature maps of photographs with a key; those it has seen since it last forgot need no pixels. */
+let seen = new Set();
+const asked = ({ key, pixels }) => (seen.has(key) ? { key } : { key, pixels });
 
 async function fit() {
   todo.fit = false;
   await engine.deepen(state.settings.levels);
-  const settings = state.settings;
-  state.bank = await engine.ask("fit", { photographs: state.groups.bank.map(asked), settings });
-  state.bank.settings = settings;
-  state.bank.photographs = state.groups.bank;
-  Object.assign(state, { radius: null, verdict: null });
+  const { settings, groups } = state;
+  const known = seen;
+  const bank = await engine.ask("fit", { photographs: groups.bank.map(asked), settings });
+  for (const { key } of groups.bank) known.add(key);
+  Object.assign(state, { bank: { ...bank, settings, photographs: groups.bank }, radius: null, verdict: null });
   state.scores.clear();
   Object.assign(todo, { judge: true, scores: true, radius: true });
 }
 
-const judgement = (one, details) => {
+const judgement = async (one, details) => {
   const { b, sigma } = state.settings;
-  return engine.ask("judge", { photograph: asked(one), details, b, sigma });
+  const known = seen;
+  const verdict = await engine.ask("judge", { photograph: asked(one), details, b, sigma });
+  if (one.key !== null) known.add(one.key);
+  return verdict;
 };
 
 const shown = () => state.groups.test[state.selected];
@@ -129,6 +134,7 @@ async function openSource(source) {
 
 /** Make these photographs the ones that are worked with. */
 async function take(groups, selected = 0) {
+  seen = new Set();
   await engine.ask("forget");
   Object.assign(state, { groups, selected, strokes: [], painted: null, cell: null, verdict: null, bank: null });
   state.scores.clear();
