@@ -15,6 +15,7 @@ from patchcore_edu import CONVENTIONS, PatchCore
 from patchcore_edu.commands.pages import POLICY
 from patchcore_edu.datasets import PhotoTextures
 from patchcore_edu.explorers.tour import paint
+from patchcore_edu.playground.material import chosen
 
 # (levels, p, s, border, ratio, selection, b, sigma, source)
 SETTINGS = [
@@ -56,8 +57,9 @@ JUDGE = """async ([settings, images]) => {
         const {score, map, distance, index} = await patchcore.judge(new Float32Array(bytes.buffer));
         answers.push({score, map: text64(map), distance: text64(distance), index: Array.from(index)});
     }
-    const {bank: {kept}, verdict: {patches, pixels}} = patchcore.state;
+    const {bank: {kept}, verdict: {patches, pixels}, selected} = patchcore.state;
     return {
+        selected,
         rows: patchcore.bank.rows, picks: patchcore.bank.picks, answers,
         kept: text64(kept), patches: text64(patches), pixels: text64(pixels),
     };
@@ -124,7 +126,8 @@ def test_numbers_are_the_package_s(played, backbone, setting):
     place = (model.bank.position // settings["s"]) @ torch.tensor([wanted.patch_distance.shape[2], 1])
     assert found["picks"] == (model.bank.image * grid + place).tolist()
     assert close(array(found["kept"]), model.bank.vectors)
-    shown = PhotoTextures(settings["source"], "test")[16].image
+    _, _, judged = chosen(settings["source"])
+    shown = judged[found["selected"]].image  # the first scratch, unless a test before has clicked another
     assert torch.equal(array(found["pixels"]), shown.flatten())
     assert close(array(found["patches"]), model.patches(shown[None]))
     for i, answer in enumerate(found["answers"]):
