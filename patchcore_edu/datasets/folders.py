@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from patchcore_edu.datasets.photograph_files import (
     SUFFIXES,
     check_geometry,
+    folder_called,
     photographs_in,
     provide,
     read_mask,
@@ -96,7 +97,7 @@ class MVTecAD(_PhotographFiles):
         download: bool = False,
     ):
         super().__init__(split, size, resize, aspect)
-        self.root, self.category = Path(root).expanduser(), one_of("category", category, self.categories)
+        self.root, self.category = folder_called("root", root), one_of("category", category, self.categories)
         advice = f"Get {category}.tar.xz from MVTec's own page for MVTec AD and put it into {self.root}"
         if download:
             advice = f"There is no public link to download it from. {advice}"
@@ -149,7 +150,7 @@ class MagneticTiles(_PhotographFiles):
         download: bool = False,
     ):
         super().__init__(split, size, resize, aspect)
-        self.root = Path(root).expanduser()
+        self.root = folder_called("root", root)
         rng = np.random.default_rng(whole_number("seed", seed, at_least=0))
         folders = {name: f"MT_{name.capitalize()}" for name in ("free", *self.defects)}
         advice = f"Put the file that {self.url} gives at {self.root / self.archive}, or unpack it so that "
@@ -183,7 +184,7 @@ class ImageFolder(_PhotographFiles):
 
     Raises:
         ValueError: an argument is not allowed; `test_dir` mixes photographs and subfolders, or has one whose name
-            is nearly "good"; on access, a photograph or mask cannot be read.
+            is nearly "good"; two photographs would share a mask; on access, a photograph or mask cannot be read.
         FileNotFoundError: a folder, its photographs, or a mask is missing.
     """
 
@@ -199,12 +200,12 @@ class ImageFolder(_PhotographFiles):
     ):
         super().__init__(split, size, resize, aspect)
         if split == "train":
-            self._records = [_Record(file, GOOD) for file in photographs_in(Path(train_dir).expanduser())]
+            self._records = [_Record(file, GOOD) for file in photographs_in(folder_called("train_dir", train_dir))]
         elif test_dir is None:
             raise ValueError("test_dir was None; for split='test' it must be a folder of photographs")
         else:
-            masks = None if mask_dir is None else Path(mask_dir).expanduser()
-            self._records = _labelled(Path(test_dir).expanduser(), masks)
+            masks = None if mask_dir is None else folder_called("mask_dir", mask_dir)
+            self._records = _labelled(folder_called("test_dir", test_dir), masks)
 
 
 def _labelled(folder: Path, mask_dir: Path | None) -> list[_Record]:
@@ -220,8 +221,10 @@ def _labelled(folder: Path, mask_dir: Path | None) -> list[_Record]:
                 f"{subfolder} would count as a defect called {subfolder.name!r}; "
                 f"the folder of good photographs must be called {GOOD!r}"
             )
-        masked = mask_dir is not None and subfolder.name != GOOD
+        masked, stems = mask_dir is not None and subfolder.name != GOOD, {}
         for file in photographs_in(subfolder):
+            if masked and (twin := stems.setdefault(file.stem, file)) != file:
+                raise ValueError(f"{twin} and {file.name} would share one mask; their names must differ before the dot")
             mask = _mask_of(file, mask_dir / subfolder.name) if masked else None
             records.append(_Record(file, subfolder.name, mask))
     return records

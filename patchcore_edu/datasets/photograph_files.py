@@ -4,6 +4,7 @@ import errno
 import http.client
 import lzma
 import os
+import shutil
 import stat
 import tarfile
 import tempfile
@@ -28,7 +29,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 def photographs_in(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Path]:
     """Return the photographs in `folder`, sorted by name, or raise FileNotFoundError if there are none."""
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is missing; it must be a folder of photographs")
+        what = "is a file" if folder.exists() else "is missing"
+        raise FileNotFoundError(f"{folder} {what}; it must be a folder of photographs")
     files = [file for file in folder.iterdir() if file.suffix.lower() in suffixes and file.name[0] != "."]
     if not files:
         raise FileNotFoundError(f"{folder} holds no photographs ({', '.join(suffixes)})")
@@ -39,8 +41,8 @@ def read_photograph(path: str | Path) -> torch.Tensor:
     """Read a photograph as RGB.
 
     Grey values go into all three channels; 16-bit grey is divided by 65535, with a warning where its values use less
-    than 12 of the 16 bits; a palette is looked up; what is
-    transparent lies on white, as most viewers show it; a camera's orientation tag (EXIF) is applied.
+    than 12 of the 16 bits; a palette is looked up; what is transparent lies on white, as most viewers show it; a
+    camera's orientation tag (EXIF) is applied. Of several pictures in one file the first is read, with a warning.
 
     Args:
         path: a file of any kind that Pillow opens, with 8-bit channels, or grey with 16 bits.
@@ -76,6 +78,9 @@ def read_mask(path: str | Path) -> torch.Tensor:
 def _read(path: str | Path, background: str) -> np.ndarray:
     try:
         with Image.open(ordinary(path)) as opened:
+            # A telephone's photograph may carry a smaller copy of itself.
+            if (pictures := getattr(opened, "n_frames", 1)) > 1 and opened.format != "MPO":
+                warn(f"{path} holds {pictures} pictures, one after another; only the first is read", stacklevel=4)
             image = ImageOps.exif_transpose(opened)
             if image.mode.startswith("I"):
                 grey = np.asarray(image)
@@ -195,7 +200,7 @@ def unpack(archive: Path, folder: Path) -> None:
     """Unpack a zip or tar archive into `folder`.
 
     Raises:
-        OSError: the disk is full or cannot be written.
+        OSError: the disk is full, has less room than the archive says that it takes, or cannot be written.
         ValueError: the archive is damaged, encrypted or packed in an unknown way; or a member has an absolute path,
             a path with "..", or is a link or a device. Then nothing at all is unpacked.
     """
@@ -204,23 +209,46 @@ def unpack(archive: Path, folder: Path) -> None:
             with zipfile.ZipFile(archive) as opened:
                 for member in opened.infolist():
                     _refuse_escape(archive, member.filename, stat.S_ISLNK(member.external_attr >> 16))
+                _check_room(archive, folder, sum(member.file_size for member in opened.infolist()))
                 opened.extractall(folder)
         else:
             with tarfile.open(archive) as opened:
                 for member in opened:
                     _refuse_escape(archive, member.name, not (member.isfile() or member.isdir()))
                     member.mode &= 0o777
+                _check_room(archive, folder, sum(member.size for member in opened))
                 # Python 3.11.0 to 3.11.3 have no filter: then the names and kinds checked above are all that is.
                 opened.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
     except (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError) as error:
         raise ValueError(f"archive {archive} is damaged: {error}") from error
+    except IndexError as error:  # zipfile's, of an entry without a name
+        raise ValueError(f"archive {archive} is damaged: an entry has no name") from error
     except RuntimeError as error:  # it is encrypted, or packed in a way that Python does not know
         raise ValueError(f"archive {archive} cannot be unpacked: {error}") from error
     except OSError as error:
-        # What bz2 raises is no error of the disk, and neither is one name for a file and a folder.
-        if error.errno in (None, errno.EEXIST, errno.ENOTDIR, errno.EISDIR):
+        # What bz2 raises is no error of the disk, nor is one name for a file and a folder, or a size past all files.
+        if error.errno in (None, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EINVAL):
             raise ValueError(f"archive {archive} is damaged: {error}") from error
         raise
+
+
+def folder_called(name: str, path: str | Path) -> Path:
+    """The argument `name` as a path, or a ValueError if it is none.
+
+    >>> folder_called("root", None)
+    Traceback (most recent call last):
+    ValueError: root was None; it must be the path of a folder
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise ValueError(f"{name} was {path!r}; it must be the path of a folder")
+    return Path(path).expanduser()
+
+
+def _check_room(archive: Path, folder: Path, size: int) -> None:
+    free = shutil.disk_usage(folder.parent).free
+    if size > free:
+        needs = f"{size / 2**30:,.1f} GiB once unpacked, but {folder.parent} has room for {free / 2**30:,.1f}"
+        raise OSError(errno.ENOSPC, f"archive {archive} takes {needs}; nothing was unpacked")
 
 
 def _refuse_escape(archive: Path, name: str, special: bool) -> None:

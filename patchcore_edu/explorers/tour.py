@@ -24,6 +24,8 @@ GOOD = 16
 """The first test crops are the good ones."""
 SIZE = 224
 POINTS = 100_000
+STROKES, LENGTH = 1000, 100_000
+"""More than anyone paints: strokes, and pixels that they are long together. Beyond, the picture comes too late."""
 SCRATCH = {"path": [[60, 150], [95, 132], [130, 121], [160, 116]], "brush": 5, "grey": 0.95, "smear": False}
 
 
@@ -41,7 +43,13 @@ class State(traitlets.HasTraits):
     @traitlets.validate("strokes")
     def _on_the_photograph(self, proposal: dict) -> list[dict]:
         try:
-            return [_stroke(f"strokes[{i}]", stroke) for i, stroke in enumerate(proposal["value"])]
+            if len(proposal["value"]) > STROKES:
+                raise ValueError(f"strokes held {len(proposal['value']):,}; it may hold {STROKES:,}")
+            strokes = [_stroke(f"strokes[{i}]", stroke) for i, stroke in enumerate(proposal["value"])]
+            length = sum(np.abs(np.diff(stroke["path"], axis=0)).max(1, initial=0).sum() for stroke in strokes)
+            if length > LENGTH:
+                raise ValueError(f"strokes were {length:,.0f} pixels long together; they may be {LENGTH:,}")
+            return strokes
         except ValueError as error:  # this kind also takes back what was set
             raise traitlets.TraitError(str(error)) from error
 

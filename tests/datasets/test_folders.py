@@ -308,3 +308,31 @@ def test_a_damaged_archive_is_named(bottle, tmp_path):
         with pytest.raises(ValueError, match=r"cable.tar.xz is damaged"):
             MVTecAD(tmp_path, "cable")
         assert not (tmp_path / "cable").exists()
+
+
+def test_two_photographs_never_share_a_mask(tmp_path):
+    pixels = np.zeros((8, 8), np.uint8)
+    for name in ("scratch/a.png", "scratch/a.bmp", "masks/scratch/a.png"):
+        save(tmp_path / "test" / name if "masks" not in name else tmp_path / name, pixels)
+    with pytest.raises(ValueError, match=r"a\.bmp and a\.png would share one mask"):
+        ImageFolder(tmp_path, tmp_path / "test", tmp_path / "masks", split="test")
+    assert len(ImageFolder(tmp_path, tmp_path / "test", split="test")) == 2
+
+
+@pytest.mark.parametrize("path", [None, 3, ["a"]])
+def test_what_is_no_path_is_named(tmp_path, path):
+    save(tmp_path / "a.png", np.zeros((8, 8), np.uint8))
+    for name, make in {
+        "train_dir": lambda: ImageFolder(path),
+        "test_dir": lambda: ImageFolder(tmp_path, path or 0, split="test"),
+        "mask_dir": lambda: ImageFolder(tmp_path, tmp_path, path or 0, split="test"),
+        "root": lambda: MVTecAD(path, "bottle"),
+    }.items():
+        with pytest.raises(ValueError, match=f"^{name} was .*; it must be the path of a folder"):
+            make()
+
+
+def test_a_file_is_no_folder_of_photographs(tmp_path):
+    file = save(tmp_path / "a.png", np.zeros((8, 8), np.uint8))
+    with pytest.raises(FileNotFoundError, match="is a file; it must be a folder of photographs"):
+        ImageFolder(file)

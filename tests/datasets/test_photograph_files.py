@@ -4,6 +4,7 @@ import io
 import itertools
 import os
 import re
+import shutil
 import tarfile
 import zipfile
 from fractions import Fraction
@@ -265,3 +266,41 @@ def test_a_file_where_a_folder_must_be(tmp_path):
     for root in (tmp_path, tmp_path / "bottle"):
         with pytest.raises(ValueError, match="bottle is a file; it must be a folder"):
             provide(root, ["bottle"], "bottle.tar.xz", "Get it")
+
+
+def test_an_archive_larger_than_the_disk_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    packed = {"zip": tmp_path / "a.zip", "tar": tmp_path / "a.tar.xz"}
+    with zipfile.ZipFile(packed["zip"], "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros", bytes(10**6))
+    with tarfile.open(packed["tar"], "w:xz") as archive:
+        member = tarfile.TarInfo("zeros")
+        member.size = 10**6
+        archive.addfile(member, io.BytesIO(bytes(10**6)))
+    room = shutil.disk_usage(tmp_path)._replace(free=10**6 - 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: room)
+    for path in packed.values():
+        assert path.stat().st_size < 3000
+        with pytest.raises(OSError, match=f"archive {re.escape(str(path))} takes 0.0 GiB once unpacked"):
+            unpack(path, tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["pages.tif", "moving.png", "moving.webp"])
+def test_of_several_pictures_the_first_is_read_with_a_warning(tmp_path, name):
+    first, second = (Image.new("RGB", (4, 3), colour) for colour in ("white", "black"))
+    first.save(tmp_path / name, save_all=True, append_images=[second])
+    with pytest.warns(UserWarning, match=rf"{name} holds 2 pictures"):
+        assert (read_photograph(tmp_path / name) > 0.9).all()
+
+
+def test_archives_whose_entries_cannot_be_are_named(tmp_path):
+    nameless, huge = tmp_path / "nameless.zip", tmp_path / "huge.tar"
+    with zipfile.ZipFile(nameless, "w") as archive:
+        archive.writestr("a", b"x")
+        archive.infolist()[0].filename = ""
+    member = tarfile.TarInfo("past all files")
+    member.size = 10**15
+    huge.write_bytes(member.tobuf() + bytes(2048))
+    for path in (nameless, huge):
+        with pytest.raises(ValueError, match=f"archive {re.escape(str(path))} is damaged"):
+            unpack(path, tmp_path / "out")

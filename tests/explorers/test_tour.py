@@ -95,3 +95,15 @@ def test_what_is_no_stroke_is_named_and_not_set(change):
         with pytest.raises(traitlets.TraitError, match=r"^strokes\[1\]"):
             explorer.state.strokes = [SCRATCH, wrong]
         assert explorer.state.strokes == [SCRATCH] and explorer.canvas.image == before
+
+
+@pytest.mark.parametrize(
+    "strokes",
+    [[SCRATCH | {"path": [[1, 1]]}] * 1001, [SCRATCH | {"path": [[0, 0], [223, 0]] * 300, "smear": True}]],
+    ids=["too many", "too long"],
+)
+def test_no_more_is_painted_than_a_picture_can_wait_for(strokes):
+    explorer = PaintDefect()
+    with pytest.raises(traitlets.TraitError, match=r"^strokes .* may"):
+        explorer.state.strokes = strokes
+    assert explorer.state.strokes == [SCRATCH]
