@@ -133,7 +133,7 @@ def ticks(
     xlabel: str = "",
     ylabel: str = "",
 ) -> Axes:
-    """Draw the frame of axes with these ticks, {value: text} or values, in a tenth of the time that their own take.
+    """Draw the frame of axes with these ticks, {value: text} or values, in half the time that their own take.
 
     Their limits must be set before.
 
