@@ -4,6 +4,7 @@ import json
 import math
 import re
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -44,11 +45,19 @@ def said(name: str, *texts: str) -> None:
         assert text in prose, text
 
 
-def fitted(category: str = "brick", n: int = 32, **settings) -> PatchCore:
-    """A model whose bank holds the first n good crops."""
+@lru_cache
+def filled(category: str, n: int, **settings) -> PatchCore:
     model = PatchCore(explorers_backbone(), **settings)
     good = photographs(category, "train")
     return model.fit_patches(model.patches_of({j: maps[:n] for j, maps in good.phi.items()}))
+
+
+def fitted(category: str = "brick", n: int = 32, conventions=CONVENTIONS["paper"], **settings) -> PatchCore:
+    """A model whose bank holds the first n good crops. Models that differ in what comes after it share one."""
+    model = PatchCore(explorers_backbone(), conventions=conventions, **settings)
+    same = filled(category, n, conventions=replace(conventions, squared=False, reweighting=True), **settings)
+    model.bank, model.rows_before = same.bank, same.rows_before
+    return model
 
 
 def anomalous(category: str = "brick") -> torch.Tensor:
@@ -223,6 +232,7 @@ def of_brick(**settings):
     return sum(values) / 10, min(values), max(values)
 
 
+@lru_cache
 def of_texture(category, test_kinds=("good", "scratch", "blob", "smear"), n=32, **settings):
     """Image AUROC of a texture's test crops of these kinds, with a bank of its first n good crops."""
     tests, model = photographs(category, "test"), fitted(category, n, **settings)

@@ -226,3 +226,18 @@ def test_a_bound_out_of_step_is_seen():
     pyproject = {"project": {"requires-python": ">=3.10", "dependencies": ["torch>=2.4", "efficientnet-lite"]}}
     assert set(map(Requirement, ["pip", "python>=3.10", "pytorch>=2.4"])) == conda_requirements(pyproject)
     assert set(map(Requirement, ["pip", "python>=3.10", "pytorch>=2.3"])) != conda_requirements(pyproject)
+
+
+def not_packed(patterns: list[str]) -> set[str]:
+    """The files of the package that are no code and that a wheel with these patterns lacks."""
+    package = ROOT / "patchcore_edu"
+    packed = {path for pattern in patterns for path in package.glob(pattern)}
+    files = {path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    return {path.relative_to(package).as_posix() for path in files - packed}
+
+
+def test_a_wheel_holds_what_is_no_code():
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["package-data"]
+    assert not_packed(patterns["patchcore_edu"]) == set()
+    without = [pattern for pattern in patterns["patchcore_edu"] if pattern != "explorers/machinery/*.css"]
+    assert not_packed(without) == {"explorers/machinery/explorers.css"}
