@@ -92,7 +92,7 @@ def _candidates(queries: torch.Tensor, vectors: torch.Tensor, shift: torch.Tenso
     """(q, k) candidates for the k nearest, by a ranking as precise as the queries' dtype."""
     best = torch.full((len(queries), k), torch.inf, dtype=queries.dtype)
     index = torch.zeros((len(queries), k), dtype=torch.int64)
-    for rows, _, ranking, first in ranking_blocks(queries, vectors, shift, STEP, TILE):
+    for rows, ranking, first in _ranking_blocks(queries, vectors, shift):
         _keep_nearest(best[rows], index[rows], ranking, first)
     return index
 
@@ -132,22 +132,16 @@ def _by_differences(queries: torch.Tensor, vectors: torch.Tensor, k: int) -> tup
     return distance[:, :k] * unit, index[:, :k]
 
 
-@torch.no_grad()
-def ranking_blocks(
-    queries: torch.Tensor, vectors: torch.Tensor, shift: torch.Tensor, step: int, tile: int | None = None
-) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor, int]]:
+def _ranking_blocks(
+    queries: torch.Tensor, vectors: torch.Tensor, shift: torch.Tensor
+) -> Iterator[tuple[slice, torch.Tensor, int]]:
     """‖v‖² − 2 q·v for all vectors v, which ranks them as ‖q − v‖² does: that is larger by ‖q‖².
 
-    Yields, for every `step` queries and every `tile` vectors (or all), the queries' row numbers, the queries q, the
-    (step, tile) ranking and the first vector's row. Queries and vectors are counted from `shift`, near their centre,
-    which keeps the difference from cancelling. The ranking is one matrix product, [q, 1] · [−2v, ‖v‖²]. The next
-    block overwrites the last one.
-
-    >>> [(rows, q, ranking, _)] = ranking_blocks(torch.tensor([[3.0]]), torch.tensor([[1.0], [4.0]]), torch.ones(1), 8)
-    >>> ranking + q.square()
-    tensor([[4., 1.]])
+    Yields, for every STEP queries and every TILE vectors, the queries' row numbers, the (STEP, TILE) ranking and the
+    first vector's row. Queries and vectors are counted from `shift`, near their centre, which keeps the difference
+    from cancelling. The ranking is one matrix product, [q, 1] · [−2v, ‖v‖²]. The next block overwrites the last one.
     """
-    step, tile = min(step, len(queries)), min(tile or len(vectors), len(vectors))
+    step, tile = min(STEP, len(queries)), min(TILE, len(vectors))
     left = torch.ones(step, queries.shape[1] + 1, dtype=shift.dtype)
     memory = torch.empty(step * tile, dtype=shift.dtype)
     for first in range(0, len(vectors), tile):
@@ -156,8 +150,8 @@ def ranking_blocks(
         for start in range(0, len(queries), step):
             rows = slice(start, min(start + step, len(queries)))
             n = rows.stop - start
-            q = torch.sub(queries[rows], shift, out=left[:n, :-1])
-            yield rows, q, torch.mm(left[:n], right, out=memory[: n * len(v)].view(n, len(v))), first
+            torch.sub(queries[rows], shift, out=left[:n, :-1])
+            yield rows, torch.mm(left[:n], right, out=memory[: n * len(v)].view(n, len(v))), first
 
 
 def centre(vectors: torch.Tensor) -> torch.Tensor:
@@ -194,6 +188,7 @@ def _exact(queries: torch.Tensor, vectors: torch.Tensor, index: torch.Tensor) ->
     step = max(1, TILE // index.shape[1])
     for start in range(0, len(queries), step):
         rows = slice(start, start + step)
-        distance[rows] = (vectors[index[rows]] - queries[rows, None]).square_().sum(2).sqrt_()
+        found = vectors.index_select(0, index[rows].flatten()).unflatten(0, index[rows].shape)
+        distance[rows] = (found - queries[rows, None]).square_().sum(2).sqrt_()
     distance, order = distance.sort(dim=1, stable=True)
     return distance, index.gather(1, order)

@@ -19,8 +19,8 @@ _allowed: ContextVar[int | None] = ContextVar("threads for parts", default=None)
 def in_parts(function: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
     """`function` of every part, in their order, on as many threads as PyTorch may use here; no thread is left.
 
-    Whoever is done takes the next part, so a thread that has lost its core does less. Grad and inference mode belong
-    to a thread: `function` sets its own.
+    Whoever is done takes the next part, so a thread that has lost its core does less. Grad and inference mode are the
+    caller's in all of them.
 
     >>> in_parts(torch.sum, torch.arange(6.0).split(2))
     [tensor(1.), tensor(5.), tensor(9.)]
@@ -30,12 +30,14 @@ def in_parts(function: Callable[[Part], Result], parts: Sequence[Part]) -> list[
         if threads < 2:
             return [function(part) for part in parts]
         results, waiting = [None] * len(parts), iter(range(len(parts)))
+        grad, inference = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
 
         def work() -> None:
             alone = _allowed.set(1)  # what a part cuts again stays on its thread
             try:
-                for i in waiting:
-                    results[i] = function(parts[i])
+                with torch.inference_mode(inference), torch.set_grad_enabled(grad):
+                    for i in waiting:
+                        results[i] = function(parts[i])
             finally:
                 list(waiting)  # after an error or an interrupt nobody begins another part
                 _allowed.reset(alone)

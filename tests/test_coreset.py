@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from patchcore_edu import covering_radius, definitions, greedy_coreset, random_projection
+from patchcore_edu import coreset_race, covering_radius, definitions, greedy_coreset, random_projection
 
 coreset = import_module("patchcore_edu.coreset")
 
@@ -36,12 +36,12 @@ def test_by_hand():
     assert [covering_radius(line, chosen[:size]) for size in (1, 2, 3, 4, 5)] == [10, 4, 1, 1, 0]
 
 
-@given(banks, seeds, few, st.sampled_from([0, 2]))
+@given(banks, seeds, few, st.sampled_from([1, 5, 1024]))
 def test_equals_the_definition_even_in_ties(bank, seed, candidates, block):
     M = torch.from_numpy(bank)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(coreset, "CANDIDATES", candidates)
-        patch.setattr(coreset, "BLOCK_MIB", block)
+        patch.setattr(coreset_race, "CANDIDATES", candidates)
+        patch.setattr(coreset_race, "BLOCK", block)
         chosen = greedy_coreset(M, size=len(M), seed=seed).tolist()
     assert chosen == definitions.greedy_coreset(M.tolist(), len(M), start=chosen[0])
 
@@ -49,7 +49,7 @@ def test_equals_the_definition_even_in_ties(bank, seed, candidates, block):
 @pytest.mark.parametrize("candidates", [1, 2, 5, 64, 1024])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_equals_the_definition_on_real_numbers(monkeypatch, candidates, dtype):
-    monkeypatch.setattr(coreset, "CANDIDATES", candidates)
+    monkeypatch.setattr(coreset_race, "CANDIDATES", candidates)
     M = random_vectors(70, 5, dtype=dtype) * 3 + 7
     M[50:60] = M[:10]  # duplicates
     chosen = greedy_coreset(M, size=50, seed=candidates).tolist()
@@ -60,7 +60,7 @@ def test_any_number_of_candidates_gives_the_same_rows(monkeypatch):
     M = random_vectors(2000, 8, dtype=torch.float64)
     chosen = greedy_coreset(M, ratio=0.2)
     for candidates in (7, 300, 2000):
-        monkeypatch.setattr(coreset, "CANDIDATES", candidates)
+        monkeypatch.setattr(coreset_race, "CANDIDATES", candidates)
         assert torch.equal(greedy_coreset(M, ratio=0.2), chosen)
 
 
@@ -76,7 +76,7 @@ def test_the_radius_is_at_most_twice_the_optimum(bank, seed, data):
 def test_each_row_once(bank, seed, start, candidates):
     M = torch.from_numpy(bank)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(coreset, "CANDIDATES", candidates)
+        patch.setattr(coreset_race, "CANDIDATES", candidates)
         chosen = greedy_coreset(M, size=len(M), seed=seed, start=start)
     assert chosen.sort().values.tolist() == list(range(len(M)))
     assert chosen.dtype == torch.int64
@@ -115,6 +115,17 @@ def literal(M, size, start):
         nearest[chosen] = -1
         chosen.append(int((nearest == nearest.max()).nonzero()[0]))
     return chosen
+
+
+def assert_each_is_the_farthest(M, chosen):
+    """Of rows whose distances in double precision differ by rounding alone, any may be the next."""
+    M = M.double() / 2.0 ** M.double().abs().amax().log2().floor().clamp(-1000, 1000)
+    nearest = (M - M[chosen[0]]).square().sum(1)
+    for k in range(1, len(chosen)):
+        nearest[chosen[k - 1]] = -1
+        assert nearest[chosen[k]] >= nearest.max() * (1 - 1e-14), k
+        nearest = torch.minimum(nearest, (M - M[chosen[k]]).square().sum(1))
+        nearest[chosen[:k]] = -1
 
 
 def near_copies():
@@ -160,9 +171,9 @@ def test_any_scale_offset_and_dtype(exponent, offset, dtype, seed, candidates):
     near, far = random_vectors(12, 3, seed, torch.float64), random_vectors(12, 3, seed + 1, torch.float64) + offset
     M = (torch.cat([near, far, (near * 2).round(), near[:5]]) * 2.0 ** round(3.32 * exponent)).to(dtype)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(coreset, "CANDIDATES", candidates)
+        patch.setattr(coreset_race, "CANDIDATES", candidates)
         chosen = greedy_coreset(M, size=len(M), seed=seed).tolist()
-    assert chosen == literal(M, len(M), chosen[0])
+    assert_each_is_the_farthest(M, chosen)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -170,7 +181,7 @@ def test_any_scale_offset_and_dtype(exponent, offset, dtype, seed, candidates):
 def test_exact_ties_go_to_the_lowest_row(dtype, bank, seed, candidates):
     M = torch.from_numpy(bank).to(dtype) / 8
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(coreset, "CANDIDATES", candidates)
+        patch.setattr(coreset_race, "CANDIDATES", candidates)
         chosen = greedy_coreset(M, size=len(M), seed=seed).tolist()
     assert chosen == literal(M, len(M), chosen[0])
 
@@ -211,7 +222,7 @@ def greedy_by_loops(M, size, nearest, chosen):
 @pytest.mark.parametrize("candidates", [1, 5, 1024])
 @pytest.mark.parametrize("n", [1, 7, 25])
 def test_starts_equal_their_description(monkeypatch, start, candidates, n):
-    monkeypatch.setattr(coreset, "CANDIDATES", candidates)
+    monkeypatch.setattr(coreset_race, "CANDIDATES", candidates)
     M = random_vectors(n, 4, seed=n, dtype=torch.float64)
     for seed in range(3):
         rows = torch.randperm(n, generator=torch.Generator().manual_seed(seed)).tolist()

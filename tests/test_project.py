@@ -20,8 +20,8 @@ ROOT = Path(__file__).parent.parent
 # A module may import from the layers above its own, and from its own layer what stands before it.
 LAYERS = {
     "foundations": "colours definitions threads validation files",
-    "equations": "backbone feature_map neighbourhood aggregation patch_set memory_bank nearest_neighbours coreset "
-    "anomaly_score anomaly_map metrics conventions patchcore __init__",
+    "equations": "backbone feature_map neighbourhood aggregation patch_set memory_bank nearest_neighbours "
+    "coreset_race coreset anomaly_score anomaly_map metrics conventions patchcore __init__",
     "material": "datasets figures notebook",
     "lessons": "checks explorers strip playground workshop",
     "commands": "commands __main__",

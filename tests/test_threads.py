@@ -93,3 +93,14 @@ def test_the_network_gives_the_same_maps_on_any_number_of_threads(three_threads,
     with one_thread():
         assert all(torch.equal(shared[j], phi_j) for j, phi_j in backbone(images).items())
     assert seen_by_a_new_thread() == 3
+
+
+@pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad, torch.enable_grad])
+def test_parts_have_the_grad_mode_of_their_caller(three_threads, mode):
+    with mode():
+        here = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+        seen = in_parts(lambda _: (torch.is_grad_enabled(), torch.is_inference_mode_enabled()), range(50))
+        vectors = torch.randn(30_000, 4, generator=torch.Generator().manual_seed(0))
+        nearest_neighbours(vectors, vectors[:500])
+        assert len(greedy_coreset(vectors, size=300)) == 300
+    assert set(seen) == {here}

@@ -1,0 +1,242 @@
+"""Algorithm 1 without reading all of M for every pick: a race in which only the rows in front are watched."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from math import dist, inf, isfinite
+
+import numpy as np
+import torch
+
+from patchcore_edu.nearest_neighbours import centre, nearest_neighbours
+from patchcore_edu.threads import in_parts, shares
+
+CANDIDATES = 1024
+BLOCK = 1024  # rows or entries of one product: its distances, 4 MiB, then stay in a processor's cache
+WORTH_A_THREAD = 2**18  # distances: fewer take longer with a thread more
+# Machine epsilons, as a part of the squares, by which a squared distance from a product may be wrong: on photographs
+ROUNDING = 6  # and random vectors 2 in the mean square, and at most 13. Two are compared, so 12 are allowed for.
+FEW = 32  # candidates that are looked at together
+
+
+def races(dtype: torch.dtype) -> Iterator[Callable]:
+    """From the fastest way to measure distances to the most precise: the next begins where the last cannot decide.
+
+    >>> len(list(races(torch.float32))), len(list(races(torch.float64)))
+    (3, 2)
+    """
+    for each in dict.fromkeys((dtype, torch.float64)):
+        yield partial(Race, dtype=each)
+    yield CloseRace
+
+
+def between(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """(n, k) distances between the rows of a (n, d) and of b (k, d), by differences.
+
+    >>> between(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]))
+    tensor([[5.]])
+    """
+    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+class Race:
+    """How far every row still is from the rows chosen, squared, by matrix products of a dtype.
+
+    Distances only shrink. So a row is measured from new picks only when what it was last found to be puts it in front.
+
+    Attributes:
+        anchors: the rows that distances are measured from: those chosen, and perhaps one that was dropped.
+        entries: (l, d + 1), what products need of them.
+        nearest: (N,), the squared distance to the nearest anchor of those seen; picked rows left the race at −∞.
+        seen: (N,), from how many anchors a row was measured.
+        error: as a part of `nearest` and of the row's own square, by how much `nearest` may be wrong.
+    """
+
+    def __init__(
+        self,
+        vectors: torch.Tensor,
+        chosen: list[int],
+        dropped: list[int],
+        first_distance: torch.Tensor | None,
+        dtype: torch.dtype = torch.float64,
+    ):
+        n = len(vectors)
+        self.vectors, self.first_distance = vectors, first_distance
+        self.shift, self.error = centre(vectors).to(dtype), ROUNDING * torch.finfo(dtype).eps
+        self.square, self.seen = torch.empty(n, dtype=dtype), torch.zeros(n, dtype=torch.int64)
+        self.nearest = torch.full((n,), inf, dtype=dtype)
+        if first_distance is not None:
+            self.nearest = first_distance.square().to(dtype)
+        self.mutual = torch.empty(2 * [min(CANDIDATES, n)], dtype=dtype).numpy()
+        self.anchors, self.entries = dropped + chosen, self._entries(dropped + chosen)
+        _in_blocks(self._begin, n, distances=n)
+        self.nearest[chosen] = -inf
+
+    def cover(self, picks: list[int]) -> None:
+        """Picked rows leave the race, and the others are to be measured from them."""
+        self.anchors, self.entries = self.anchors + picks, torch.cat([self.entries, self._entries(picks)])
+        self.nearest[picks] = -inf
+
+    def _begin(self, rows: slice) -> None:
+        q = self._with_one(rows)
+        self.square[rows] = q[:, :-1].square().sum(1)
+        if self.anchors:
+            self._lower(rows, q)
+
+    def _lower(self, rows: slice | torch.Tensor, q: torch.Tensor) -> None:
+        """Measure rows from the anchors that one of them has not seen."""
+        for entries in self.entries[int(self.seen[rows].min()) :].split(BLOCK):
+            self.nearest[rows] = torch.minimum(self.nearest[rows], self._to_nearest(entries, rows, q))
+        self.seen[rows] = len(self.anchors)
+
+    def _to_nearest(self, entries: torch.Tensor, rows: slice | torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+        return torch.mm(entries, q.T).amin(0).add_(self.square[rows]).clamp_(min=0)
+
+    def _squared(self, rows: torch.Tensor, entries: torch.Tensor) -> torch.Tensor:
+        """(n, k) squared distances of n rows from k entries."""
+        return torch.mm(self._with_one(rows), entries.T).add_(self.square[rows][:, None]).clamp_(min=0)
+
+    def _entries(self, rows: list[int] | torch.Tensor) -> torch.Tensor:
+        """(k, d + 1): [−2v, ‖v‖²] for the vectors v of k rows. Its product with [q, 1] is ‖q − v‖² − ‖q‖²."""
+        entries = self._with_one(torch.as_tensor(rows, dtype=torch.int64))
+        entries[:, -1] = entries[:, :-1].square().sum(1)
+        entries[:, :-1] *= -2
+        return entries
+
+    def _with_one(self, rows: slice | torch.Tensor) -> torch.Tensor:
+        """(n, d + 1): [q, 1] for the vectors q of n rows. All vectors are counted from `shift`, near their centre."""
+        # index_select copies scattered rows about six times as fast as [rows].
+        vectors = self.vectors[rows] if isinstance(rows, slice) else self.vectors.index_select(0, rows)
+        q = torch.empty(len(vectors), len(self.shift) + 1, dtype=self.shift.dtype)
+        torch.sub(vectors, self.shift, out=q[:, :-1])
+        q[:, -1] = 1
+        return q
+
+    def _farthest(self) -> torch.Tensor:
+        """The candidates: the rows that are farthest now, in row order, so that ties go to the lowest row."""
+        look = few = min(CANDIDATES, len(self.nearest))
+        while True:
+            upper = (self.nearest + self._errors()).numpy()
+            rows = torch.from_numpy(upper.argpartition(-few)[-few:])
+            if (self.seen[rows] == len(self.anchors)).all():
+                return rows.sort().values
+            rows = torch.from_numpy(upper.argpartition(-look)[-look:])
+            look = min(2 * look, len(upper))
+            self._catch_up(rows)
+
+    def _catch_up(self, rows: torch.Tensor) -> None:
+        """Measure these rows from the anchors that they have not seen."""
+        rows = rows[self.seen[rows] < len(self.anchors)]
+        rows = rows[self.seen[rows].argsort()]  # so that a block's rows have about the same entries to be measured from
+        distances = int((len(self.anchors) - self.seen[rows]).sum())
+        _in_blocks(lambda block: self._lower(rows[block], self._with_one(rows[block])), len(rows), distances)
+
+    def picks(self, at_most: int) -> list[int]:
+        """As many picks of Algorithm 1 as are certain from the candidates alone; none if rounding hides the next."""
+        rows, errors = self._farthest(), self._errors()
+        upper = self.nearest + errors
+        slack = float(errors[rows].max())
+        if not isfinite(slack):
+            return []
+        bound = float(upper[rows].min()) if len(rows) < len(upper) else -inf
+        far, entries, picks = self.nearest[rows].numpy(), self._entries(rows), []
+        mutual, known = self.mutual, np.zeros(len(far), bool)
+        while len(picks) < at_most:
+            i = far.argmax()
+            best, far[i] = far[i], -inf
+            close = best - slack <= bound or far[far.argmax()] >= best - 2 * slack
+            far[i] = best
+            if close:
+                i = self._close_call(far, slack, bound, rows, mutual, picks)
+                if i is None:
+                    break
+            if not known[i]:
+                far[i] = inf  # so that it is among the few even where many are as far
+                few = far.argpartition(-min(FEW, len(far)))[-FEW:]  # the next picks are likely to be among them, too
+                mutual[few], known[few] = self._squared(rows[few], entries).numpy(), True
+            picks.append(i)
+            np.minimum(far, mutual[i], out=far)
+            far[i] = -inf
+        # The candidates are up to date already, the picks of this time included.
+        self.nearest[rows], self.seen[rows] = torch.from_numpy(far), len(self.anchors) + len(picks)
+        return rows[picks].tolist()
+
+    def _close_call(
+        self, far: np.ndarray, slack: float, bound: float, rows: torch.Tensor, mutual: np.ndarray, picks: list[int]
+    ) -> int | None:
+        """Which of the candidates that may be the farthest is it, by differences; None if it cannot be told here."""
+        close = np.flatnonzero(far >= far.max() - 2 * slack)
+        if len(close) > FEW:
+            return None
+        to_anchors = self._squared(rows[close], self.entries).numpy()
+        squared = np.concatenate([to_anchors, mutual[np.ix_(picks, close)].T], axis=1)
+        near = squared <= far[close, None] + 2 * slack
+        exact = [self._exact(rows[i], np.flatnonzero(few), rows, picks) for i, few in zip(close, near, strict=True)]
+        return close[exact.index(max(exact))] if max(exact) ** 2 > bound else None
+
+    def _exact(self, row: int, entries: np.ndarray, rows: torch.Tensor, picks: list[int]) -> float:
+        """From a row to the nearest of these entries of the anchors and, after them, of the picks."""
+        m, n = self.vectors[row].tolist(), len(self.anchors)
+        near = [self.anchors[i] if i < n else rows[picks[i - n]] for i in entries]
+        begin = inf if self.first_distance is None else float(self.first_distance[row])
+        return min([begin, *(dist(m, self.vectors[i].tolist()) for i in near)])
+
+    def _errors(self) -> torch.Tensor:
+        underflow = self.vectors.shape[1] * torch.finfo(self.nearest.dtype).tiny
+        return (self.nearest.clamp(min=0) + self.square).mul_(self.error).add_(underflow)
+
+
+class CloseRace(Race):
+    """The same by differences, in double precision and in a unit near the vectors: slow, for what the rest leaves."""
+
+    def __init__(
+        self, vectors: torch.Tensor, chosen: list[int], dropped: list[int], first_distance: torch.Tensor | None
+    ):
+        unit = 2.0 ** vectors.double().abs().amax().log2().floor().clamp(-1000, 1000)  # a power of two rounds nothing
+        first_distance = None if first_distance is None else first_distance / unit
+        super().__init__(vectors.double() / unit, chosen, dropped, first_distance)
+
+    def cover(self, picks: list[int]) -> None:
+        super().cover(picks)
+        if nearest_neighbours(self.vectors, self.vectors[picks])[0].any():
+            self._catch_up(torch.arange(len(self.vectors)))
+        else:  # only copies of the picks are left
+            self.nearest.clamp_(max=0)
+
+    def _to_nearest(self, entries: torch.Tensor, rows: slice | torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+        return self._squared(rows, entries).amin(1)
+
+    def _squared(self, rows: slice | torch.Tensor, entries: torch.Tensor) -> torch.Tensor:
+        return between(self.vectors[rows], entries).square_()
+
+    def _entries(self, rows: list[int] | torch.Tensor) -> torch.Tensor:
+        return self.vectors[rows]
+
+    def picks(self, at_most: int) -> list[int]:
+        farthest = float(self.nearest.max())
+        least = farthest - 2 * farthest * self.error
+        rows = (self.nearest >= least).nonzero()[:CANDIDATES, 0]
+        if len(rows) < CANDIDATES:
+            return super().picks(at_most)
+        # More rows are as far than there are candidates: in their order, each that none before it has come near to.
+        mutual, picks = self._squared(rows, self._entries(rows)).numpy(), []
+        for i in range(len(rows)):
+            if len(picks) < at_most and (mutual[picks, i] >= least).all():
+                picks.append(i)
+        return rows[picks].tolist()
+
+    def _close_call(self, far: np.ndarray, slack: float, bound: float, *rest) -> int | None:
+        i = far.argmax()
+        if (far[far >= far[i] - 2 * slack] == far[i]).all():
+            return i if far[i] > bound else None
+        return super()._close_call(far, slack, bound, *rest)
+
+    def _errors(self) -> torch.Tensor:
+        return self.nearest.clamp(min=0).mul_(self.error)
+
+
+def _in_blocks(function: Callable[[slice], None], n: int, distances: int) -> None:
+    def blocks(part: slice) -> None:
+        for start in range(part.start, part.stop, BLOCK):
+            function(slice(start, min(start + BLOCK, part.stop)))
+
+    in_parts(blocks, shares(n, n * WORTH_A_THREAD // max(1, distances)))
