@@ -54,24 +54,20 @@ def anomaly_map(
     one_of("edge", edge, EDGES)
     real_number("sigma", sigma, 0)
     one_of("upsampling", upsampling, UPSAMPLINGS)
-    # Upsampling and smoothing are linear along each axis: a matrix (pixels, cells) does both, many times as fast.
-    down, across = (
-        _filter_matrix(pixels, sigma, edge).to(distance) @ _upsampling_matrix(cells, pixels, upsampling).to(distance)
-        for cells, pixels in zip(distance.shape[1:], size, strict=True)
-    )
-    return down @ distance @ across.T
-
-
-def _upsampling_matrix(cells: int, pixels: int, upsampling: str) -> torch.Tensor:
-    """(pixels, cells): column k is what becomes of a row that is 1 at cell k and 0 elsewhere."""
-    alone = torch.eye(cells)[:, None]
     if upsampling == "nearest":
-        return interpolate(alone, pixels, mode="nearest")[:, 0].T
-    return interpolate(alone, pixels, mode="linear", align_corners=False)[:, 0].T
+        upsampled = interpolate(distance[:, None], size, mode="nearest")
+    else:
+        upsampled = interpolate(distance[:, None], size, mode="bilinear", align_corners=False)
+    return _gaussian_filter(upsampled[:, 0], sigma, edge) if sigma else upsampled[:, 0]
+
+
+def _gaussian_filter(maps: torch.Tensor, sigma: float, edge: str) -> torch.Tensor:
+    """SciPy's Gaussian filter over rows and columns. A filter along an axis is linear, so a matrix does it faster."""
+    down, across = (_filter_matrix(pixels, sigma, edge).to(maps) for pixels in maps.shape[1:])
+    return down @ maps @ across.T
 
 
 @lru_cache(maxsize=16)
 def _filter_matrix(pixels: int, sigma: float, edge: str) -> torch.Tensor:
-    """(pixels, pixels): column k is what SciPy's filter makes of a row that is 1 at pixel k and 0 elsewhere."""
-    alone = torch.eye(pixels, dtype=torch.float64)
-    return torch.from_numpy(gaussian_filter1d(alone.numpy(), sigma, 0, mode=edge)) if sigma else alone
+    """(pixels, pixels): column k is what the filter makes of a row that is 1 at pixel k and 0 elsewhere."""
+    return torch.from_numpy(gaussian_filter1d(torch.eye(pixels, dtype=torch.float64).numpy(), sigma, 0, mode=edge))
