@@ -52,6 +52,10 @@ class Renderer(IPythonRenderer):
         parts = "".join(mathml(part, "block") for part in body.split(r"\qquad"))
         return f'<div class="formula">{parts}</div>'
 
+    def _html_embed_images(self, html: str) -> str:
+        # A cell's HTML comes in pieces, and nbconvert closes what a piece leaves open: answers would not be folded.
+        return super()._html_embed_images(html) if "<img" in html else html
+
     def inline_math(self, body: str) -> str:
         return mathml(body, "inline")
 
