@@ -8,14 +8,14 @@ import numpy as np
 import torch
 
 from patchcore_edu.nearest_neighbours import centre, nearest_neighbours
-from patchcore_edu.threads import in_parts, shares
+from patchcore_edu.threads import in_parts
 
 CANDIDATES = 1024
 BLOCK = 1024  # rows or entries of one product: its distances, 4 MiB, then stay in a processor's cache
-WORTH_A_THREAD = 2**18  # distances: fewer take longer with a thread more
+WORTH_A_THREAD = 2**20  # distances: fewer take longer with a thread more
 # Machine epsilons, as a part of the squares, by which a squared distance from a product may be wrong: on photographs
 ROUNDING = 6  # and random vectors 2 in the mean square, and at most 13. Two are compared, so 12 are allowed for.
-FEW = 32  # candidates that are looked at together
+FEW = 64  # candidates that are looked at together
 
 
 def races(dtype: torch.dtype) -> Iterator[Callable]:
@@ -235,8 +235,9 @@ class CloseRace(Race):
 
 
 def _in_blocks(function: Callable[[slice], None], n: int, distances: int) -> None:
-    def blocks(part: slice) -> None:
-        for start in range(part.start, part.stop, BLOCK):
-            function(slice(start, min(start + BLOCK, part.stop)))
-
-    in_parts(blocks, shares(n, n * WORTH_A_THREAD // max(1, distances)))
+    blocks = [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
+    if distances < WORTH_A_THREAD:
+        for block in blocks:
+            function(block)
+    else:
+        in_parts(function, blocks)
