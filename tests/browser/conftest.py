@@ -221,7 +221,8 @@ class OpenExplorer:
         [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
         const context = canvas.getContext("2d");
         context.drawImage(image, 0, 0);
-        return Array.from(context.getImageData(0, 0, canvas.width, canvas.height).data).reduce((a, b) => a + b, 0);
+        const bytes = Array.from(context.getImageData(0, 0, canvas.width, canvas.height).data);
+        return bytes.reduce((sum, byte, i) => sum + (i % 4 < 3 ? byte : 0), 0);  // without the opacity
     }).join()"""
     FRESH = """
 import io
