@@ -78,7 +78,6 @@ class Backbone(nn.Module):
                 x = module(x)
         return self._head(x).softmax(dim=1)
 
-    @torch.inference_mode()
     def _image(self, image: torch.Tensor, levels: tuple[int, ...]) -> dict[int, torch.Tensor]:
         x = self._normalised(image)
         phi = {}

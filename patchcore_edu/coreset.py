@@ -31,13 +31,13 @@ def greedy_coreset(
     To let ψ guide the choice, pass the projected vectors: row numbers are returned, so the full vectors are kept.
 
     The algorithm picks one row, then reads all N rows to see how far each still is from the picks. This function
-    makes the same picks in the same order, and reads few rows for each. It takes the B rows that
-    are farthest now; every other row is at most as far as the B-th, the *bound*. Distances only shrink when rows
-    are picked. So the farthest of the B candidates is the farthest of all for as long as it is above the bound,
-    and the next picks need the mutual distances of the candidates only. The next candidates are found in the same
-    way: a row is measured from the new picks, by a matrix product, only if what it was last found to be puts it among
-    the farthest. Where rounding could decide between two rows, their distances are computed from the differences, in
-    double precision; where it could decide between many, those of all rows are.
+    makes the same picks in the same order, and reads few rows for each. It takes the B rows that are farthest now;
+    every other row is at most as far as the B-th, the *bound*. Distances only shrink when rows are picked. So the
+    farthest of the B candidates is the farthest of all for as long as it is above the bound, and the next picks need
+    the mutual distances of the candidates only. The next candidates are found in the same way: a row is measured from
+    the new picks, by a matrix product, only if what it was last found to be puts it among the farthest. Where rounding
+    could decide between two rows, their distances are computed from the differences, in double precision; where it
+    could decide between many, those of all rows are.
 
     Args:
         vectors: (N, d), the bank M, or ψ(M).
@@ -71,8 +71,8 @@ def greedy_coreset(
     vectors, seed = single_or_double(vectors), whole_number("seed", seed, at_least=0)
     chosen, dropped, first_distance = _start(vectors, one_of("start", start, STARTS), seed)
     with tqdm(total=size, initial=len(chosen), desc="coreset", unit="row", delay=1, leave=False) as bar:
-        for Race in races(vectors.dtype):
-            race = Race(vectors, chosen, dropped, first_distance)
+        for precision in races(vectors.dtype):
+            race = precision(vectors, chosen, dropped, first_distance)
             while len(chosen) < size and (picks := race.picks(size - len(chosen))):
                 chosen += picks
                 if len(chosen) < size:

@@ -7,7 +7,7 @@ from math import dist, inf, isfinite
 import numpy as np
 import torch
 
-from patchcore_edu.nearest_neighbours import centre, nearest_neighbours
+from patchcore_edu.nearest_neighbours import centre, for_products, nearest_neighbours
 from patchcore_edu.threads import in_parts
 
 CANDIDATES = 1024
@@ -96,11 +96,7 @@ class Race:
         return torch.mm(self._with_one(rows), entries.T).add_(self.square[rows][:, None]).clamp_(min=0)
 
     def _entries(self, rows: list[int] | torch.Tensor) -> torch.Tensor:
-        """(k, d + 1): [−2v, ‖v‖²] for the vectors v of k rows. Its product with [q, 1] is ‖q − v‖² − ‖q‖²."""
-        entries = self._with_one(torch.as_tensor(rows, dtype=torch.int64))
-        entries[:, -1] = entries[:, :-1].square().sum(1)
-        entries[:, :-1] *= -2
-        return entries
+        return for_products(self.vectors.index_select(0, torch.as_tensor(rows, dtype=torch.int64)), self.shift)
 
     def _with_one(self, rows: slice | torch.Tensor) -> torch.Tensor:
         """(n, d + 1): [q, 1] for the vectors q of n rows. All vectors are counted from `shift`, near their centre."""
@@ -201,6 +197,7 @@ class CloseRace(Race):
             self._catch_up(torch.arange(len(self.vectors)))
         else:  # only copies of the picks are left
             self.nearest.clamp_(max=0)
+            self.seen[:] = len(self.anchors)
 
     def _to_nearest(self, entries: torch.Tensor, rows: slice | torch.Tensor, q: torch.Tensor) -> torch.Tensor:
         return self._squared(rows, entries).amin(1)

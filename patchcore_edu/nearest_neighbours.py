@@ -145,13 +145,23 @@ def _ranking_blocks(
     left = torch.ones(step, queries.shape[1] + 1, dtype=shift.dtype)
     memory = torch.empty(step * tile, dtype=shift.dtype)
     for first in range(0, len(vectors), tile):
-        v = vectors[first : first + tile] - shift
-        right = torch.cat([-2 * v, v.square().sum(1, keepdim=True)], dim=1).T
+        right = for_products(vectors[first : first + tile], shift).T
         for start in range(0, len(queries), step):
             rows = slice(start, min(start + step, len(queries)))
             n = rows.stop - start
             torch.sub(queries[rows], shift, out=left[:n, :-1])
-            yield rows, torch.mm(left[:n], right, out=memory[: n * len(v)].view(n, len(v))), first
+            found = right.shape[1]
+            yield rows, torch.mm(left[:n], right, out=memory[: n * found].view(n, found)), first
+
+
+def for_products(vectors: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+    """(N, d + 1): [−2v, ‖v‖²] for vectors v counted from `shift`. Its product with [q, 1] is ‖q − v‖² − ‖q‖².
+
+    >>> for_products(torch.tensor([[3.0, 4.0]]), torch.zeros(2))
+    tensor([[-6., -8., 25.]])
+    """
+    v = vectors - shift
+    return torch.cat([-2 * v, v.square().sum(1, keepdim=True)], dim=1)
 
 
 def centre(vectors: torch.Tensor) -> torch.Tensor:
