@@ -25,6 +25,7 @@ all of it        §3       PatchCore(backbone, levels, p, s, coreset_ratio, b).f
 import sys
 
 try:
+    from patchcore_edu import threads  # noqa: F401 - first: how PyTorch's threads wait is read when torch is loaded
     from patchcore_edu.aggregation import aggregate
     from patchcore_edu.anomaly_map import anomaly_map
     from patchcore_edu.anomaly_score import image_score, max_patch_score, patch_neighbours, reweighting_factor

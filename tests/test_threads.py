@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import threading
 from threading import Thread
 from time import sleep
@@ -104,3 +106,16 @@ def test_parts_have_the_grad_mode_of_their_caller(three_threads, mode):
         nearest_neighbours(vectors, vectors[:500])
         assert len(greedy_coreset(vectors, size=300)) == 300
     assert set(seen) == {here}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere PyTorch's threads come from another library")
+@pytest.mark.parametrize("own, spins", [("", 1000), ("GOMP_SPINCOUNT=7", 7), ("OMP_WAIT_POLICY=PASSIVE", 0)])
+def test_torch_loaded_by_the_package_spins_shortly_unless_the_user_says_otherwise(monkeypatch, own, spins):
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    for setting in filter(None, ("OMP_DISPLAY_ENV=VERBOSE", own)):
+        monkeypatch.setenv(*setting.split("="))
+    code = "import os; before = dict(os.environ); import patchcore_edu; assert dict(os.environ) == before"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert loaded.returncode == 0, loaded.stderr
+    assert f"GOMP_SPINCOUNT = '{spins}'" in loaded.stderr
