@@ -1,19 +1,43 @@
 """The playground: PatchCore live in one page that needs no Python."""
 
+import os
+import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from jupyter_core.paths import jupyter_data_dir
+
+from patchcore_edu.files import replacing
 from patchcore_edu.playground import build
+from patchcore_edu.playground.bundle import LAB
 
 
 def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("out", help="the folder to write to; made if it is not there")
+    what = "the folder to write to, made if it is not there (default: where the notebooks' links in JupyterLab lead)"
+    parser.add_argument("out", nargs="?", help=what)
 
 
 def run(chosen: Namespace) -> None:
-    out = Path(chosen.out)
+    out = Path(chosen.out) if chosen.out else extension() / "static"
     build(out)
     files = [out / "playground.html", *sorted((out / "playground").iterdir())]
     for file in files:
         print(f"  {file.stat().st_size / 1e6:6.1f} MB  {file.relative_to(out)}")
     print(f"Open {files[0]} in a browser; no server and no network are needed.")
+    if not chosen.out:
+        link(out.parent)
+        print("In JupyterLab, the link at the top of each notebook opens it. Reload JupyterLab's page first.")
+
+
+def extension() -> Path:
+    """The folder of the course's JupyterLab extension: this Python's, or where that may only be read, this user's."""
+    shared = Path(sys.prefix, "share", "jupyter")
+    there = next(folder for folder in (shared, *shared.parents) if folder.exists())
+    return (shared if os.access(there, os.W_OK) else Path(jupyter_data_dir())) / "labextensions" / "patchcore-edu"
+
+
+def link(folder: Path) -> None:
+    """Make a folder an extension by which notebooks' links open the playground in its folder `static`."""
+    for name, to in {"links.js": folder / "static", "package.json": folder}.items():
+        with replacing(to / name) as file:
+            file.write((LAB / name).read_bytes())

@@ -101,7 +101,7 @@ def playground(out: Path) -> bool:
     try:
         from patchcore_edu.playground import build
 
-        build(out)
+        build(out, course=True)
     except (ImportError, RuntimeError) as missing:
         print(f"The course is built without the playground: {missing}")
         return False

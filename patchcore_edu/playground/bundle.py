@@ -23,6 +23,8 @@ from patchcore_edu.files import replacing
 
 HERE = Path(__file__).parent
 PAGE = HERE / "page"
+LAB = HERE / "lab"
+"""An extension of JupyterLab: `links.js` says what it does."""
 WORKER = ("random.js", "coreset.js", "engine.js")
 SCRIPTS = (
     "settings.js",
@@ -44,11 +46,12 @@ FIRST = 0x3400
 """The character for 0. The 32,768 from here on are letters: no quote, no end of a line, no half of a pair."""
 
 
-def build(out: str | Path) -> None:
+def build(out: str | Path, course: bool = False) -> None:
     """Write the playground: out/playground.html and the folder out/playground.
 
     Args:
         out: the folder to write to; made if it is not there.
+        course: whether the course's pages lie in `out` too, so that the playground links to them.
 
     Raises:
         ModuleNotFoundError: if the exporters are missing; it says how to install them.
@@ -67,7 +70,7 @@ def build(out: str | Path) -> None:
     graphs = export(backbone)
     deep = {"phi4": graphs.pop("phi4")}
     known, weights = constants(backbone)
-    known["firstCharacter"] = FIRST
+    known |= {"firstCharacter": FIRST, "course": course}
     payloads = {"runtime": files, "network": graphs | {"psi_weights": weights}, "level4": deep, **photographs()}
     folder = out / "playground"
     folder.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,8 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
@@ -143,13 +145,15 @@ def browser(launch):
     browser.close()
 
 
-@pytest.fixture(scope="session")
-def jupyter_server(browser, tmp_path_factory):
-    """JupyterLab on a free port of the loopback, with none of the user's own settings: (address, folder, kernel)."""
-    folder = tmp_path_factory.mktemp("lab")
-    settings = folder / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
-    settings.parent.mkdir(parents=True)
-    settings.write_text('{"fetchNews": "false", "checkForUpdates": false}')
+@contextmanager
+def serving(folder: Path, settings: dict | None = None) -> Iterator[str]:
+    """JupyterLab on a free port of the loopback, with none of the user's own settings, at the address given.
+
+    Its files lie in folder/root. `settings` are options of the server, by their full names.
+    """
+    news = folder / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    news.parent.mkdir(parents=True)
+    news.write_text('{"fetchNews": "false", "checkForUpdates": false}')
     (folder / "root").mkdir()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -161,10 +165,10 @@ def jupyter_server(browser, tmp_path_factory):
         "ServerApp.open_browser": False,
         "ServerApp.allow_root": True,
         "ServerApp.root_dir": folder / "root",
-        "IdentityProvider.token": "",
         "ServerApp.disable_check_xsrf": True,
+        "IdentityProvider.token": "",
         "LabApp.expose_app_in_browser": True,
-    }
+    } | (settings or {})
     homes = {
         "HOME": folder,
         "IPYTHONDIR": folder / "ipython",
@@ -178,13 +182,27 @@ def jupyter_server(browser, tmp_path_factory):
     with (folder / "server.log").open("wb") as log:
         environment = os.environ | {name: str(path) for name, path in homes.items()}
         server = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    address = f"http://127.0.0.1:{port}"
+    address = f"http://127.0.0.1:{port}{options.get('ServerApp.base_url', '')}"
     try:
         wait_for(address, server, folder / "server.log")
-        yield address, folder, ask(f"{address}/api/kernels", name="python3", path="")["id"]
+        yield address
     finally:
         server.terminate()
         server.wait(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def serve():
+    """`with serve(folder, settings) as address`: see `serving`."""
+    return serving
+
+
+@pytest.fixture(scope="session")
+def jupyter_server(browser, tmp_path_factory):
+    """A server for all explorers: (address, folder, kernel)."""
+    folder = tmp_path_factory.mktemp("lab")
+    with serving(folder) as address:
+        yield address, folder, ask(f"{address}/api/kernels", name="python3", path="")["id"]
 
 
 def ask(url: str, **content) -> dict:

@@ -41,6 +41,7 @@ function connect() {
   get("photograph").style.backgroundImage = `url(${KNOWN.first.photograph})`;
   get("map").style.backgroundImage = `url(${KNOWN.first.map})`;
   get("map-high").textContent = "";
+  get("course").hidden = !KNOWN.course;
   get("verdict").innerHTML = `s = <b>${number(KNOWN.first.score)}</b>, highest of good photographs <b>${number(KNOWN.first.threshold)}</b>`;
   connectBrush();
   connectFiles();

@@ -1,0 +1,72 @@
+"""A notebook's link to the playground in JupyterLab: one click opens it at the notebook's settings."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from patchcore_edu.commands.playground import link
+
+NOTEBOOKS = Path(__file__).parent.parent.parent / "notebooks"
+
+
+@pytest.fixture(scope="module")
+def served(serve, tmp_path_factory):
+    """A server below a prefix, as a hub's seats are, that asks for a token: (address, folder)."""
+    folder = tmp_path_factory.mktemp("links")
+    with serve(folder, {"ServerApp.base_url": "/user/someone", "IdentityProvider.token": "secret"}) as address:
+        for name in ("04_patch_set.ipynb", "06_coreset.ipynb", "playground.html"):
+            shutil.copy(NOTEBOOKS / name, folder / "root")
+        yield address, folder
+
+
+@pytest.fixture
+def open_notebook(browser, served):
+    """`open_notebook(name)` opens it in JupyterLab in a window of its own, logged in: (its page, the link)."""
+    opened = []
+
+    def open_notebook(name):
+        opened.append(browser.new_context(viewport={"width": 1280, "height": 900}))
+        page = opened[-1].new_page()
+        page.set_default_timeout(60_000)
+        page.goto(f"{served[0]}/lab/tree/{name}.ipynb?token=secret")
+        return page, page.get_by_role("link", name="open the playground")
+
+    yield open_notebook
+    for context in opened:
+        context.close()
+
+
+def test_one_that_is_not_built_says_how_to_build_it(open_notebook):
+    page, link = open_notebook("04_patch_set")
+    link.click()
+    text = page.frame_locator(".jp-HTMLViewer iframe").locator("body")
+    expect(text).to_contain_text("python -m patchcore_edu playground", timeout=60_000)
+
+
+@pytest.fixture(scope="module")
+def linked(served, playground):
+    """The playground is built: now JupyterLab has the extension."""
+    folder = served[1] / "data" / "labextensions" / "patchcore-edu"
+    shutil.copytree(playground, folder / "static")
+    link(folder)
+
+
+@pytest.mark.parametrize(
+    "name, settings", [("04_patch_set", {"levels": [2, 3], "s": 2}), ("06_coreset", {"ratio": 0.01})]
+)
+def test_one_click_opens_it_at_the_notebook_s_settings(linked, served, open_notebook, name, settings):
+    page, link = open_notebook(name)
+    with page.context.expect_page() as opened:
+        link.click()
+    live = opened.value
+    errors = []
+    live.on("console", lambda message: message.type == "error" and errors.append(message.text))
+    assert live.url.startswith(f"{served[0]}/lab/extensions/patchcore-edu/static/playground.html#")
+    live.evaluate("patchcore.ready")
+    found = live.evaluate("patchcore.state.bank.settings")
+    assert found.items() >= settings.items() and errors == []
+    # JupyterLab itself has opened nothing: the notebook is still what one sees there.
+    assert page.locator(".jp-NotebookPanel:visible").count() == 1
+    assert page.locator(".jp-HTMLViewer:visible").count() == 0
