@@ -7,7 +7,7 @@ import torch
 from scipy.ndimage import gaussian_filter1d
 from torch.nn.functional import interpolate
 
-from patchcore_edu.validation import one_of, real_number, real_tensor, whole_number
+from patchcore_edu.validation import one_of, real_number, real_tensor, shown, whole_number
 
 UPSAMPLINGS = ("bilinear", "nearest")
 EDGES = ("reflect", "mirror", "constant", "nearest")
@@ -49,7 +49,7 @@ def anomaly_map(
     real_tensor("distance", distance, "(n, h', w')")
     size = tuple(size) if isinstance(size, Sequence) else (size, size)
     if len(size) != 2:
-        raise ValueError(f"size was {size!r}; it must be (H, W), or one number for a square")
+        raise ValueError(f"size was {shown(size)}; it must be (H, W), or one number for a square")
     size = tuple(whole_number("size", pixels) for pixels in size)
     one_of("edge", edge, EDGES)
     real_number("sigma", sigma, 0)

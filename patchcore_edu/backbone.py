@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.functional import conv2d, linear, pad
 
 from patchcore_edu.threads import in_parts
-from patchcore_edu.validation import one_of, whole_number
+from patchcore_edu.validation import one_of, shown, whole_number
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 LITE_MEAN, LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
@@ -140,7 +140,7 @@ def check_levels(levels: Iterable[int]) -> tuple[int, ...]:
     levels = tuple(levels) if isinstance(levels, Iterable) and not isinstance(levels, str) else (levels,)
     whole = all(isinstance(j, Integral) and not isinstance(j, bool) and 1 <= j <= 4 for j in levels)
     if not levels or not whole or len(set(levels)) < len(levels):
-        raise ValueError(f"levels was {levels!r}; it must name different levels out of 1, 2, 3, 4")
+        raise ValueError(f"levels was {shown(levels)}; it must name different levels out of 1, 2, 3, 4")
     return tuple(sorted(map(int, levels)))
 
 
@@ -154,7 +154,7 @@ def as_backbone(choice: Backbone | str) -> Backbone:
     if isinstance(choice, str):
         return load_backbone(choice)
     if not isinstance(choice, Backbone):
-        raise ValueError(f"backbone was {choice!r}; it must be a Backbone from load_backbone, or the name of one")
+        raise ValueError(f"backbone was {shown(choice)}; it must be a Backbone from load_backbone, or the name of one")
     return choice
 
 

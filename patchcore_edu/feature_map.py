@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from patchcore_edu.threads import without_barriers
-from patchcore_edu.validation import image_batch, real_tensor, whole_number
+from patchcore_edu.validation import image_batch, real_tensor, shown, whole_number
 
 if TYPE_CHECKING:
     from patchcore_edu.backbone import Backbone
@@ -36,7 +36,7 @@ def feature_maps(images: torch.Tensor, backbone: "Backbone", levels: Iterable[in
     Source: §3.1.
     """
     if not callable(backbone):
-        raise ValueError(f"backbone was {backbone!r}; it must be a network from load_backbone")
+        raise ValueError(f"backbone was {shown(backbone)}; it must be a network from load_backbone")
     return backbone(image_batch(images), levels)
 
 

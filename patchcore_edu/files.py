@@ -1,5 +1,6 @@
 """Files are written beside the old one and then put in its place: whatever happens, one whole file is there."""
 
+import json
 import os
 import shutil
 import stat
@@ -74,6 +75,8 @@ def folder_to_write(path: str | Path) -> Path:
     Traceback (most recent call last):
     NotADirectoryError: [Errno 20] ...files.py cannot be a folder: a file is there
     """
+    if not os.fspath(path):  # as of a script's variable that is not set; Path takes it for the current folder
+        raise FileNotFoundError(2, "'' is no folder's name")
     folder = Path(path).absolute()
     for place in (folder, *folder.parents):
         if place.exists() and not place.is_dir():
@@ -94,6 +97,19 @@ def ordinary(path: str | Path) -> Path:
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise OSError(f"{path} is {'a folder' if os.path.isdir(path) else 'no ordinary file'}")
     return Path(path)
+
+
+def from_json(text: str) -> object:
+    """What a text in JSON says, or a ValueError, also where it is nested too deeply to be read.
+
+    >>> from_json("[" * 100_000)
+    Traceback (most recent call last):
+    ValueError: it is nested too deeply
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def _named(error: OSError, path: str | Path) -> OSError:

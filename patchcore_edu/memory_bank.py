@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from patchcore_edu.files import ordinary, replacing
-from patchcore_edu.validation import as_array, real_tensor, row_numbers, whole_number
+from patchcore_edu.files import from_json, ordinary, replacing
+from patchcore_edu.validation import as_array, real_tensor, row_numbers, shown, whole_number
 
 ARRAYS = ("vectors", "image", "position")
 
@@ -41,8 +41,12 @@ class MemoryBank:
         n = len(self.vectors)
         object.__setattr__(self, "image", row_numbers("image", self.image, shape=(n,)))
         object.__setattr__(self, "position", row_numbers("position", self.position, shape=(n, 2)))
-        if not isinstance(self.settings, Mapping | None):
-            raise ValueError(f"settings was {self.settings!r}; it must map names to values, or be None")
+        try:
+            plain = self.settings is None or (isinstance(self.settings, Mapping) and json.dumps(self.settings))
+        except (TypeError, ValueError, RecursionError):  # what `save` could not write
+            plain = False
+        if not plain:
+            raise ValueError(f"settings was {shown(self.settings)}; it must map names to plain values, or be None")
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -82,7 +86,7 @@ class MemoryBank:
         """
         try:
             with np.load(ordinary(path), allow_pickle=False) as arrays:
-                settings = json.loads(str(arrays["settings"])) if "settings" in arrays else None
+                settings = from_json(str(arrays["settings"])) if "settings" in arrays else None
                 return cls(*(torch.from_numpy(arrays[name]) for name in ARRAYS), settings)
         except FileNotFoundError:
             raise

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from math import inf
 
-from patchcore_edu.validation import whole_number
+from patchcore_edu.validation import shown, whole_number
 
 LARGEST = 1001  # cells across: a million cells, more than any feature map has; a list of many more fills the memory
 
@@ -55,7 +55,7 @@ def radius(p: int, shape: tuple[int, int] | None = None) -> int:
     """
     if shape is not None:
         if not isinstance(shape, Sequence) or len(shape) != 2:
-            raise ValueError(f"shape was {shape!r}; it must be (h*, w*), the size of the map in cells")
+            raise ValueError(f"shape was {shown(shape)}; it must be (h*, w*), the size of the map in cells")
         for cells in shape:
             whole_number("shape", cells)
     return whole_number("p", p, at_most=None if shape is None else min(shape)) // 2

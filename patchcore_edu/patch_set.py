@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import adaptive_avg_pool1d, interpolate
 
 from patchcore_edu.aggregation import aggregate
-from patchcore_edu.validation import one_of, real_tensor, whole_number
+from patchcore_edu.validation import one_of, real_tensor, shown, whole_number
 
 MERGES = ("concatenate", "pool")
 STRIDE_GRIDS = ("merged", "level")
@@ -59,7 +59,7 @@ def patch_set(
     whole_number("s", s)
     one_of("stride_on", stride_on, STRIDE_GRIDS)
     if not isinstance(phi, Mapping) or not phi:
-        raise ValueError(f"phi was {phi!r}; it must map at least one level j to a tensor (n, c, h, w)")
+        raise ValueError(f"phi was {shown(phi)}; it must map at least one level j to a tensor (n, c, h, w)")
     aggregated = [aggregate(phi[j], p, border, pooling, dim) for j in sorted(phi)]
     length = dim if merged_dim is None else merged_dim
     if stride_on == "level":

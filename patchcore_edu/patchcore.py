@@ -16,7 +16,7 @@ from patchcore_edu.feature_map import feature_maps
 from patchcore_edu.memory_bank import MemoryBank, memory_bank
 from patchcore_edu.patch_set import patch_set
 from patchcore_edu.threads import in_parts, without_barriers
-from patchcore_edu.validation import one_of, real_number, real_tensor, whole_number
+from patchcore_edu.validation import one_of, real_number, real_tensor, shown, whole_number
 
 BATCH = 16
 VERSION = 1
@@ -69,7 +69,7 @@ class PatchCore:
     Attributes:
         bank: the memory bank M_C after `fit`. A saved one can be assigned instead: `model.bank = MemoryBank.load(…)`;
             one that was made with other settings of φ, p, s or the conventions is refused by `predict`.
-        rows_before: N, the number of rows of M before the coreset was taken.
+        rows_before: N, the number of rows of M before the coreset was taken; 0 if it is not known.
 
     Raises:
         ValueError: for an unknown backbone, level or convention, p, s or b below 1, a ratio outside (0, 1].
@@ -129,9 +129,8 @@ class PatchCore:
     def fit_patches(self, patches: torch.Tensor | Iterable[torch.Tensor]) -> "PatchCore":
         """Eqs. (4) and (5): as `fit`, from patch sets (n, h', w', d), for whoever keeps φ and changes the rest."""
         bank = memory_bank(patches, self.s)
-        self.rows_before = len(bank)
-        bank = bank if self.coreset_ratio == 1 else bank.take(self._coreset(bank.vectors))
-        self.bank = replace(bank, settings=self.settings())
+        kept = bank if self.coreset_ratio == 1 else bank.take(self._coreset(bank.vectors))
+        self.bank, self.rows_before = replace(kept, settings=self.settings()), len(bank)
         return self
 
     def settings(self) -> dict[str, object]:
@@ -149,7 +148,8 @@ class PatchCore:
             OSError: if it cannot be written; a file that was there before is then unharmed.
         """
         self._check_bank("save")
-        replace(self.bank, settings=self.settings() | {"rows_before": self.rows_before}).save(path)
+        known = self.rows_before if self.rows_before >= len(self.bank) else 0  # another bank may have been assigned
+        replace(self.bank, settings=self.settings() | {"rows_before": known}).save(path)
 
     @classmethod
     def load(cls, path: str | Path, backbone: Backbone | None = None) -> "PatchCore":
@@ -174,23 +174,29 @@ class PatchCore:
         names = {"backbone", "weights", "levels", "version", "rows_before", *OWN, *Conventions.__dataclass_fields__}
         one_of("version", made.get("version"), [VERSION])
         if wrong := sorted(names ^ set(made)):
-            raise ValueError(f"path was {str(path)!r}, whose settings lack or do not know {', '.join(wrong)}")
+            raise ValueError(f"path was {str(path)!r}, whose settings lack or do not know {shown(wrong)}")
         conventions = Conventions(**{name: made[name] for name in Conventions.__dataclass_fields__})
         own = {name: made[name] for name in ("levels", *OWN)}
         model = cls(made["backbone"] if backbone is None else backbone, conventions=conventions, **own)
-        model.bank, model.rows_before = bank, whole_number("rows_before", made["rows_before"], at_least=0)
+        if made["rows_before"] != 0:
+            whole_number("rows_before", made["rows_before"], at_least=len(bank))
+        model.bank, model.rows_before = bank, int(made["rows_before"])
         model._check_bank("load")
         return model
 
     def _check_bank(self, doing: str) -> None:
         if self.bank is None:
             raise ValueError(f"bank was None; call fit before {doing}")
+        if not isinstance(self.bank, MemoryBank):
+            raise ValueError(f"bank was of type {type(self.bank).__name__}; it must be a MemoryBank")
         mine, made = self.settings(), self.bank.settings or {}
         if mine["pooling"] != "flattened" and mine["merge"] != "pool":
             mine["dim"] = made.get("dim")  # without these two it is not used
         for name in OF_PATCHES:
             if made.get(name, mine[name]) != mine[name]:
-                raise ValueError(f"bank was made with {name} = {made[name]!r}, but this model has {mine[name]!r}")
+                raise ValueError(
+                    f"bank was made with {name} = {shown(made[name])}, but this model has {shown(mine[name])}"
+                )
 
     @without_barriers()
     def predict(self, images: torch.Tensor | Iterable) -> Prediction:

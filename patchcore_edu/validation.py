@@ -3,11 +3,27 @@
 from collections.abc import Iterable
 from math import inf
 from numbers import Integral, Real
+from reprlib import Repr
+from sys import float_info
 
 import numpy as np
 import torch
 
 FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxother = 200
+
+
+def shown(value: object) -> str:
+    """What a value was, for a message: its `repr`, shortened; a message holds no page, and has to come in any case.
+
+    >>> shown([[[[[[[[]]]]]]]]), shown(10**5000)
+    ('[[[[[[[...]]]]]]]', 'of type int')
+    """
+    try:
+        return _SHORT.repr(value)
+    except Exception:  # a number of more than 4,300 digits, or a list that holds something that cannot be shown
+        return f"of type {type(value).__name__}"
 
 
 def whole_number(name: str, value: object, at_least: float = 1, at_most: int | None = None) -> int:
@@ -23,7 +39,7 @@ def whole_number(name: str, value: object, at_least: float = 1, at_most: int | N
     good = isinstance(value, Integral) and not isinstance(value, bool) and at_least <= value < 2**63
     if not good or (at_most is not None and value > at_most):
         limits = f" of at least {at_least}" if at_most is None else f" from {at_least} to {at_most}"
-        raise ValueError(f"{name} was {value!r}; it must be a whole number{limits if at_least > -inf else ''}")
+        raise ValueError(f"{name} was {shown(value)}; it must be a whole number{limits if at_least > -inf else ''}")
     return int(value)
 
 
@@ -34,10 +50,10 @@ def real_number(name: str, value: object, at_least: float, at_most: float = inf,
     Traceback (most recent call last):
     ValueError: ratio was 2; it must be a number in (0, 1]
     """
-    good = isinstance(value, Real) and not isinstance(value, bool) and at_least <= value <= at_most and value < inf
+    good = isinstance(value, Real) and not isinstance(value, bool) and at_least <= value <= min(at_most, float_info.max)
     if not good or (open_below and value == at_least):
         left, right = "(" if open_below else "[", ")" if at_most == inf else "]"
-        raise ValueError(f"{name} was {value!r}; it must be a number in {left}{at_least:g}, {at_most:g}{right}")
+        raise ValueError(f"{name} was {shown(value)}; it must be a number in {left}{at_least:g}, {at_most:g}{right}")
     return float(value)
 
 
@@ -50,7 +66,7 @@ def one_of(name: str, value: object, allowed: Iterable) -> object:
     """
     allowed = tuple(allowed)
     if value not in allowed:
-        raise ValueError(f"{name} was {value!r}; it must be one of {', '.join(map(repr, allowed))}")
+        raise ValueError(f"{name} was {shown(value)}; it must be one of {', '.join(map(repr, allowed))}")
     return value
 
 

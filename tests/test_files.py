@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from patchcore_edu import MemoryBank, memory_bank
-from patchcore_edu.files import ordinary, replacing, writable
+from patchcore_edu.files import folder_to_write, ordinary, replacing, writable
 
 FORK = get_context("fork")
 
@@ -65,8 +65,9 @@ def test_ctrl_c_leaves_a_whole_bank(tmp_path):
         path.write_bytes(b"old")
         process = saving(path)
         time.sleep(0.01 * moment)
-        os.kill(process.pid, signal.SIGINT)
-        process.join()
+        while process.exitcode is None:  # Python drops an interrupt that comes while an object is deleted
+            os.kill(process.pid, signal.SIGINT)
+            process.join(5)
         assert process.exitcode == 1 and list(tmp_path.iterdir()) == [path]
         assert path.read_bytes() == b"old" or len(MemoryBank.load(path)) == 10**6
 
@@ -102,6 +103,11 @@ def test_what_cannot_be_written_is_told_before(tmp_path):
             writable(tmp_path / name)
     with pytest.raises(ValueError, match="path was None"):
         writable(None)
+
+
+def test_a_folder_without_a_name_is_not_the_current_one():
+    with pytest.raises(FileNotFoundError, match="'' is no folder's name"):
+        folder_to_write("")
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):

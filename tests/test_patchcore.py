@@ -271,14 +271,41 @@ def test_a_bank_alone_is_loaded_as_a_bank(backbone, fitted, test, tmp_path):
         ({"backbone": "vgg"}, "name was 'vgg'; it must be"),
         ({"backbone": None}, "backbone was None; it must be"),
         ({"border": "wrap"}, "border was 'wrap'; it must be"),
-        ({"colour": 1}, "path was .*, whose settings lack or do not know colour"),
+        ({"colour": 1}, "path was .*, whose settings lack or do not know \\['colour'\\]"),
         ({"rows_before": -1}, "rows_before was -1"),
+        ({"rows_before": 1}, r"rows_before was 1; it must be a whole number of at least 1\d\d$"),
+        ({"p": json.loads("[" * 900 + "]" * 900)}, r"p was \[{7}\.{3}\]{7}; it must be a whole number"),
+        ({"border": "wrap" * 10**6}, "border was 'wrap.{,200}'; it must be"),
+        ({"sigma": 10**400}, "sigma was 10+...0+; it must be a number"),
     ],
 )
 def test_settings_that_are_not_known_are_refused_by_name(fitted, tmp_path, change, message):
-    replace(fitted.bank, settings=fitted.settings() | {"rows_before": 9} | change).save(tmp_path / "model.npz")
+    replace(fitted.bank, settings=fitted.settings() | {"rows_before": fitted.rows_before} | change).save(
+        tmp_path / "model.npz"
+    )
     with pytest.raises(ValueError, match=f"^{message}"):
         PatchCore.load(tmp_path / "model.npz")
+
+
+def test_settings_nested_beyond_reading_are_refused(fitted, tmp_path):
+    bank = {name: getattr(fitted.bank, name).numpy() for name in ("vectors", "image", "position")}
+    np.savez(tmp_path / "model.npz", **bank, settings=np.array("[" * 10**5))
+    with pytest.raises(ValueError, match=r"no complete saved memory bank: it is nested too deeply$"):
+        PatchCore.load(tmp_path / "model.npz")
+
+
+def test_a_model_with_an_assigned_bank_is_saved(backbone, good, fitted, tmp_path):
+    model = PatchCore(backbone).fit(images_of(good)[:1])
+    model.bank = fitted.bank  # larger than what the model has seen
+    model.save(tmp_path / "model.npz")
+    assert PatchCore.load(tmp_path / "model.npz").rows_before == 0
+
+
+def test_what_is_no_bank(backbone):
+    model = PatchCore(backbone)
+    model.bank = torch.zeros(9, 152)
+    with pytest.raises(ValueError, match=r"^bank was of type Tensor; it must be a MemoryBank$"):
+        model.predict(images)
 
 
 def test_saving_before_fitting(backbone, tmp_path):

@@ -1,5 +1,7 @@
 """Every error names the argument, what it was, and what it may be."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -18,6 +20,15 @@ def test_whole_numbers():
     assert type(whole_number("k", np.int64(2))) is int
     with pytest.raises(ValueError, match=r"^k was 0; it must be a whole number of at least 1$"):
         whole_number("k", 0)
+
+
+@pytest.mark.parametrize(
+    "value", [10**5000, [[10**5000]], "p" * 10**6, list(range(10**6))], ids=["number", "nested", "text", "list"]
+)
+def test_a_message_is_short(value):
+    for check in (whole_number, partial(real_number, at_least=0, at_most=1), partial(one_of, allowed="ab")):
+        with pytest.raises(ValueError, match=r"^p was .{,300}; it must be"):
+            check("p", value)
 
 
 @pytest.mark.parametrize("value", [0, -0.1, 1.1, True, "1", None, float("nan"), float("inf")])

@@ -4,6 +4,7 @@ import argparse
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 from dataclasses import fields, replace
@@ -11,8 +12,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from patchcore_edu.checks import EXERCISES
+from patchcore_edu.validation import real_number, whole_number
 from patchcore_edu.workshop.capacity import bears, free_disk_mib
-from patchcore_edu.workshop.settings import TEACHER, Settings, default_state, seats_are_apart
+from patchcore_edu.workshop.settings import TEACHER, Settings, default_state, plain, seats_are_apart
 
 WORKSHOP = Path(__file__).parent.parent / "workshop"
 
@@ -84,20 +86,30 @@ def checked(settings: Settings) -> Settings:
     """Return the settings with full paths, or raise with what does not fit."""
     if find_spec("jupyterhub") is None:
         raise RuntimeError("jupyterhub is missing: run `pip install -e '.[hub]'` in the project's folder")
-    if settings.seats < 1:
-        raise ValueError(f"seats was {settings.seats}; it must be at least 1")
-    if settings.passphrase and len(settings.passphrase) < 8:
-        raise ValueError(f"the passphrase has {len(settings.passphrase)} characters; it must have at least 8")
+    whole_number("seats", settings.seats)
+    whole_number("port", settings.port, at_most=2**16 - 3)
+    whole_number("memory-mib", settings.memory_mib, at_least=512)  # the smallest notebook needs almost as much
+    real_number("idle-minutes", settings.idle_minutes, 0, open_below=True)
+    if settings.passphrase and (len(plain(settings.passphrase)) < 8 or not settings.passphrase.isprintable()):
+        raise ValueError("the passphrase is too short: it must have at least 8 characters, hyphens and spaces apart")
     if bool(settings.certificate) != bool(settings.key):
         raise ValueError("a certificate and its key go together; one of them is missing")
     paths = ("notebooks", "certificate", "key")
     for path in (getattr(settings, name) for name in paths if getattr(settings, name)):
         if not path.exists():
             raise FileNotFoundError(f"{path} is missing")
-    _check_ports(settings.port)
+    if not any(settings.notebooks.glob("*.ipynb")):
+        raise FileNotFoundError(f"{settings.notebooks} holds no notebooks")
+    if settings.certificate:
+        _check_certificate(settings.certificate, settings.key)
+    _check_ports(settings.port, settings.ip)
     if os.geteuid() == 0 and not seats_are_apart():
         raise RuntimeError("`useradd` is missing, so that seats would run as root: start the hub as an ordinary user")
     settings = replace(settings, state=settings.state.absolute(), notebooks=settings.notebooks.absolute())
+    found = {path.name for path in settings.state.iterdir()} if settings.state.is_dir() else set()
+    # Its permissions would change, and --delete-everything would delete what is not the workshop's.
+    if found - {"hub", "seats", "cache", "lost+found"} and not (settings.state / "hub" / "settings.json").exists():
+        raise ValueError(f"{settings.state} has files in it; the state folder must be new, empty, or a workshop's")
     if free_disk_mib(settings.state) < 1:  # JupyterHub would end in the middle of its start
         raise RuntimeError(f"no space left on the disk of {settings.state}: make room")
     if seats_are_apart():
@@ -105,17 +117,28 @@ def checked(settings: Settings) -> Settings:
     return settings
 
 
-def _check_ports(first: int) -> None:
-    for port in range(first, first + 3):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError as error:
-                raise RuntimeError(
-                    f"port {port} cannot be used: {error.strerror}; "
-                    "end the workshop that runs there, or choose another --port"
-                ) from None
+def _check_certificate(certificate: Path, key: Path) -> None:
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key, password="")
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{certificate} and {key} are no certificate and its key, in PEM, without a password"
+        ) from error
+
+
+def _check_ports(first: int, ip: str = "127.0.0.1") -> None:
+    for host, port in ((ip, first), ("127.0.0.1", first + 1), ("127.0.0.1", first + 2)):
+        try:
+            family, kind, *_, address = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM,
+                                                           flags=socket.AI_PASSIVE)[0]  # fmt: skip
+            with socket.socket(family, kind) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+        except (OSError, UnicodeError) as error:
+            raise RuntimeError(
+                f"port {port} of {host} cannot be used: {getattr(error, 'strerror', error)}; "
+                "end the workshop that runs there, or choose another --port or --ip"
+            ) from None
 
 
 def _readable_for_seats(notebooks: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jupyter_core.paths import jupyter_data_dir
 
-from patchcore_edu.files import replacing
+from patchcore_edu.files import folder_to_write, replacing
 from patchcore_edu.playground import build
 from patchcore_edu.playground.bundle import LAB
 
@@ -18,13 +18,13 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def run(chosen: Namespace) -> None:
-    out = Path(chosen.out) if chosen.out else extension() / "static"
+    out = extension() / "static" if chosen.out is None else folder_to_write(chosen.out)
     build(out)
     files = [out / "playground.html", *sorted((out / "playground").iterdir())]
     for file in files:
         print(f"  {file.stat().st_size / 1e6:6.1f} MB  {file.relative_to(out)}")
     print(f"Open {files[0]} in a browser; no server and no network are needed.")
-    if not chosen.out:
+    if chosen.out is None:
         link(out.parent)
         print("In JupyterLab, the link at the top of each notebook opens it. Reload JupyterLab's page first.")
 

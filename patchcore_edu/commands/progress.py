@@ -27,6 +27,7 @@ def progress(folders: list[Path]) -> int:
     if not files:
         print(f"no progress file in {', '.join(map(str, folders))}", file=sys.stderr)
         return 1
-    rows = [read_row(re.sub(r"^seat-\w{4}-", "", file.absolute().parent.name), file) for file in sorted(files)]
+    names = {file: re.sub(r"^seat-\w{4}-", "", file.absolute().parent.name) for file in sorted(files)}
+    rows = [read_row(name if name.isprintable() else ascii(name), file) for file, name in names.items()]
     print(report(rows, tuple((exercise.notebook, exercise.name) for exercise in EXERCISES)))
     return 0

@@ -19,7 +19,7 @@ import numpy as np
 
 from patchcore_edu import colours
 from patchcore_edu.backbone import load_backbone
-from patchcore_edu.files import replacing
+from patchcore_edu.files import folder_to_write, replacing
 
 HERE = Path(__file__).parent
 PAGE = HERE / "page"
@@ -55,6 +55,7 @@ def build(out: str | Path, course: bool = False) -> None:
 
     Raises:
         ModuleNotFoundError: if the exporters are missing; it says how to install them.
+        OSError: before anything is built, if `out` cannot be written to.
         RuntimeError: if Node.js is missing, or npm cannot fetch the runtime; it says what to do.
     """
     missing = [name for name in EXPORTERS if find_spec(name) is None]
@@ -63,7 +64,7 @@ def build(out: str | Path, course: bool = False) -> None:
     from patchcore_edu.playground.graphs import export
     from patchcore_edu.playground.material import constants, first_screen, photographs
 
-    out = Path(out)
+    out = folder_to_write(out)
     backbone = load_backbone()
     with tempfile.TemporaryDirectory() as folder:
         files = runtime(Path(folder))

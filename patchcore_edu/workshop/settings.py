@@ -4,10 +4,11 @@ import json
 import os
 import secrets
 import shutil
+import unicodedata
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from patchcore_edu.files import replacing
+from patchcore_edu.files import folder_to_write, from_json, replacing
 
 NOTEBOOKS = Path(__file__).parent.parent.parent / "notebooks"
 TEACHER = "teacher"
@@ -41,10 +42,18 @@ def new_passphrase() -> str:
     return "-".join("".join(secrets.choice(ALPHABET) for _ in range(4)) for _ in range(3))
 
 
+def plain(words: str) -> str:
+    """What counts of a passphrase: capitals, spaces and hyphens do not.
+
+    >>> plain("Kite-ROSE lamp")
+    'kiteroselamp'
+    """
+    return "".join(letter for letter in unicodedata.normalize("NFKC", words).casefold() if letter not in " -")
+
+
 def private_folder(path: Path, mode: int = 0o700) -> Path:
     """Make a folder, if it is not there, with exactly these permissions."""
-    path.mkdir(parents=True, exist_ok=True)
-    path.chmod(mode)
+    folder_to_write(path).chmod(mode)
     return path
 
 
@@ -118,7 +127,15 @@ class Settings:
 
     @classmethod
     def read(cls, state: str | Path) -> "Settings":
-        """Read what `prepared` wrote."""
-        stored = json.loads((Path(state) / "hub" / "settings.json").read_text("utf-8"))
-        paths = {name: Path(stored[name]) for name in ("state", "notebooks", "certificate", "key") if stored[name]}
-        return cls(**(stored | paths))
+        """Read what `prepared` wrote.
+
+        Raises:
+            ValueError: if it is damaged.
+        """
+        file = Path(state) / "hub" / "settings.json"
+        try:
+            stored = from_json(file.read_text("utf-8"))
+            paths = {name: Path(stored[name]) for name in ("state", "notebooks", "certificate", "key") if stored[name]}
+            return cls(**(stored | paths))
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{file} is damaged ({error}): delete it; new passphrases are made, seats stay") from error

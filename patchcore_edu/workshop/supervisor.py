@@ -31,7 +31,7 @@ def main(state: str) -> int:
             return 0
         if time.monotonic() - started < WENT_WELL:
             print(f"JupyterHub did not start. The last lines of {folder / 'hub.log'}:", file=sys.stderr)
-            print(*(folder / "hub.log").read_text("utf-8").splitlines()[-15:], sep="\n", file=sys.stderr)
+            print(*(folder / "hub.log").read_text("utf-8", "replace").splitlines()[-15:], sep="\n", file=sys.stderr)
             return code or 1
         print(f"JupyterHub ended with code {code}; it is started again, and takes over its seats.", flush=True)
 

@@ -337,6 +337,8 @@ def test_progress_keeps_the_first_time_through_later_tries(progress_file):
         b"null",
         b'<<<<<<< ours\n{"auroc": "2001-01-01 00:00"}',
         b"[" * 10**5,
+        b"{" + b" " * 2**19,
+        rb'{"\ud800": "2001-01-01 00:00"}',
     ],
 )
 def test_a_damaged_progress_file_is_kept(progress_file, damaged):
@@ -390,6 +392,20 @@ def test_progress_stands_in_the_working_directory_by_default(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     check.memory_bank(patchcore_edu.memory_bank)
     assert os.listdir(tmp_path) == [".patchcore_edu_progress.json"]
+
+
+@pytest.mark.parametrize("place", ["a folder", "a pipe", "an endless device", "no such user"])
+def test_what_is_no_file_is_left_alone(progress_file, monkeypatch, place):
+    if place == "a folder":
+        progress_file.mkdir()
+    elif place == "a pipe":
+        os.mkfifo(progress_file)
+    else:
+        path = "/dev/zero" if place == "an endless device" else "~no-such-user/progress.json"
+        monkeypatch.setenv("PATCHCORE_EDU_PROGRESS", path)
+    verdict = check.memory_bank(patchcore_edu.memory_bank)
+    assert verdict.passed and "could not be read or written" in verdict.rows["not noted"]
+    assert [file.name for file in progress_file.parent.iterdir()] in ([], ["progress.json"])
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path, monkeypatch):

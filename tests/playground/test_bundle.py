@@ -21,6 +21,14 @@ def test_without_the_exporters_it_says_what_to_install(monkeypatch, tmp_path):
         build(tmp_path)
 
 
+def test_a_file_in_the_way_is_told_before_anything_is_built(monkeypatch, tmp_path):
+    (tmp_path / "site").touch()
+    monkeypatch.setattr(bundle, "EXPORTERS", ())
+    monkeypatch.setattr(bundle, "load_backbone", None)  # it would fail if anything ran
+    with pytest.raises(NotADirectoryError, match="a file is there"):
+        build(tmp_path / "site")
+
+
 def test_the_runtime_is_pinned_by_its_hash():
     lock = (bundle.HERE / "package-lock.json").read_text("utf-8")
     assert '"onnxruntime-web": "1.30.0"' in lock and lock.count('"integrity": "sha512-') >= lock.count('"version"')

@@ -14,7 +14,7 @@ from patchcore_edu.checks import EXERCISES
 from patchcore_edu.checks import auroc as check_auroc
 from patchcore_edu.commands import hub
 from patchcore_edu.workshop import capacity
-from patchcore_edu.workshop.settings import Settings
+from patchcore_edu.workshop.settings import Settings, plain
 from patchcore_edu.workshop.teacher import Row, most_met, read_row, report
 
 
@@ -78,13 +78,31 @@ def test_a_progress_file_may_be_anything(tmp_path):
     (tmp_path / "large").write_text("x" * 2**19)
     (tmp_path / "nested").write_text("[" * 200_000)
     (tmp_path / "counts").write_text('{"mistakes": {"auroc": {"x": "many"}}}')
+    (tmp_path / "negative").write_text('{"mistakes": {"auroc": {"x": -1}}}')
+    (tmp_path / "endless").write_text('{"mistakes": {"auroc": {"x": %s}}}' % ("9" * 4000))
+    (tmp_path / "half").write_text(r'{"mistakes": {"auroc": {"\ud800": 1}}}')
+    (tmp_path / "terminal").write_text(r'{"mistakes": {"auroc": {"\u001b[2J": 1}}}')
+    (tmp_path / "lines").write_text(r'{"auroc": "10:00\n\n30 learners"}')
     (tmp_path / "link").symlink_to(tmp_path / "counts")
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
-    for name in ("large", "nested", "counts", "link", "pipe", "folder"):
-        row = read_row("anna", tmp_path / name)
-        assert row.fault and not row.solved and not row.mistakes, name
+    files = sorted(tmp_path.iterdir())
+    for file in files:
+        row = read_row("anna", file)
+        assert row.fault and not row.solved and not row.mistakes, file
+    assert "11 learners" in report([read_row(file.name, file) for file in files], ())
     assert read_row("anna", tmp_path / "none") == Row("anna", {}, {})
+
+
+def test_a_learner_s_folder_may_be_called_anything(tmp_path, capsys):
+    for name in (b"\xff", b"a\x1b[2Jb"):
+        folder = os.path.join(os.fsencode(tmp_path), name)
+        os.mkdir(folder)
+        with open(os.path.join(folder, b"progress.json"), "w") as file:
+            file.write('{"auroc": "10:00"}')
+    assert main(["progress", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed and printed.encode() and "1 of" in printed
 
 
 def test_the_mistake_that_most_learners_met_comes_first():
@@ -96,11 +114,19 @@ def test_the_mistake_that_most_learners_met_comes_first():
 @pytest.mark.parametrize(
     "options, complaint",
     [
-        (["--seats", "0"], "seats was 0; it must be at least 1"),
+        (["--seats", "0"], "seats was 0; it must be a whole number of at least 1"),
+        (["--port", "-5"], "port was -5; it must be a whole number from 1 to 65533"),
+        (["--port", "65535"], "port was 65535; it must be"),
+        (["--ip", "203.0.113.1"], "port 8000 of 203.0.113.1 cannot be used: Cannot assign"),
+        (["--memory-mib", "0"], "memory-mib was 0; it must be a whole number of at least 512"),
+        (["--idle-minutes", "nan"], "idle-minutes was nan; it must be a number in (0, inf)"),
         (["--passphrase", "short"], "it must have at least 8"),
+        (["--passphrase", "- - - - - -"], "it must have at least 8"),  # an empty one would have opened the door
         (["--certificate", "no.pem"], "one of them is missing"),
         (["--certificate", "no.pem", "--key", "no.pem"], "no.pem is missing"),
+        (["--certificate", __file__, "--key", __file__], "are no certificate and its key"),
         (["--notebooks", "nowhere"], "nowhere is missing"),
+        (["--notebooks", __file__], "holds no notebooks"),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_starts(require, tmp_path, capsys, options, complaint):
@@ -120,6 +146,29 @@ def test_without_root_the_hub_stays_on_the_loopback_and_says_that_seats_are_not_
     assert "Without --certificate, who listens in" in open_to_all
     monkeypatch.setattr(hub, "seats_are_apart", lambda: True)
     assert "NOT kept apart" not in "\n".join(hub.welcome(settings))
+
+
+def test_a_folder_with_other_files_is_not_made_a_workshops(require, tmp_path, capsys):
+    require(importlib.util.find_spec("jupyterhub"), "jupyterhub")
+    (tmp_path / "thesis").write_text("dear")
+    mode = tmp_path.stat().st_mode
+    assert main(["hub", "--state", str(tmp_path)]) == 2
+    assert "has files in it" in capsys.readouterr().err
+    assert tmp_path.stat().st_mode == mode and [file.name for file in tmp_path.iterdir()] == ["thesis"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"state": 3}', "[" * 10**5, '{"colour": 1, "state": ""}'])
+def test_damaged_settings_are_named(tmp_path, text):
+    file = tmp_path / "hub" / "settings.json"
+    file.parent.mkdir()
+    file.write_text(text)
+    with pytest.raises(ValueError, match=rf"^{file} is damaged \("):
+        Settings.read(tmp_path)
+
+
+@pytest.mark.parametrize("typed", ["kite rose-lamp", "KITE-ROSE-LAMP", "ｋite-roselamp"])
+def test_what_counts_of_a_passphrase(typed):
+    assert plain(typed) == plain("kite-rose-lamp") != plain("kite-rose-lamb")
 
 
 def test_only_a_workshops_folder_is_deleted(tmp_path, capsys):

@@ -10,15 +10,16 @@ from itertools import count
 from pathlib import Path
 from warnings import warn
 
-from patchcore_edu.files import locked, replacing
+from patchcore_edu.files import from_json, locked, ordinary, replacing
 
 FILE = ".patchcore_edu_progress.json"
 MISTAKES = "mistakes"
+LARGEST = 2**18  # bytes; a learner's own file is whatever a learner makes it
 
 
 def path() -> Path:
     """The file: `.patchcore_edu_progress.json` in the working directory, or what PATCHCORE_EDU_PROGRESS names."""
-    return Path(os.environ.get("PATCHCORE_EDU_PROGRESS") or FILE).expanduser()
+    return Path(os.path.expanduser(os.environ.get("PATCHCORE_EDU_PROGRESS") or FILE))
 
 
 def solved() -> dict[str, str]:
@@ -68,23 +69,26 @@ def parsed(text: str) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
     >>> parsed('{"auroc": "2026-11-27 10:00", "mistakes": {"auroc": {"ties count as lost": 2}}}')
     ({'auroc': '2026-11-27 10:00'}, {'auroc': {'ties count as lost': 2}})
     """
-    try:
-        times = json.loads(text)
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+    times = from_json(text)
     met = times.pop(MISTAKES, {}) if isinstance(times, dict) else None
     if met is None or not all(isinstance(when, str) for when in times.values()):
         raise ValueError("it does not hold a time for each exercise")
     if not isinstance(met, dict) or not all(isinstance(counts, dict) for counts in met.values()):
         raise ValueError("it does not hold counts of mistakes")
-    if not all(type(count) is int for counts in met.values() for count in counts.values()):
+    if not all(type(count) is int and 0 < count < 2**31 for counts in met.values() for count in counts.values()):
         raise ValueError("it does not hold counts of mistakes")
+    texts = [*times, *times.values(), *met, *(mistake for counts in met.values() for mistake in counts)]
+    if not all(text.isprintable() for text in texts):  # a terminal obeys some, and half a pair cannot be written
+        raise ValueError("it holds characters that cannot be shown")
     return times, met
 
 
 def _stored() -> tuple[dict[str, str], dict[str, dict[str, int]]]:
     """What the file holds, nothing if there is none; a ValueError if it is damaged, an OSError if it cannot be read."""
     try:
-        return parsed(path().read_text("utf-8"))
+        file = ordinary(path())
     except FileNotFoundError:
         return {}, {}
+    if file.stat().st_size > LARGEST:
+        raise ValueError("it is too large")
+    return parsed(file.read_text("utf-8"))
