@@ -11,8 +11,9 @@ from patchcore_edu.nearest_neighbours import centre, for_products, nearest_neigh
 from patchcore_edu.threads import in_parts
 
 CANDIDATES = 1024
-BLOCK = 1024  # rows or entries of one product: its distances, 4 MiB, then stay in a processor's cache
-WORTH_A_THREAD = 2**20  # distances: fewer take longer with a thread more
+BLOCK, ENTRIES = 2048, 512  # rows and entries of one product: its distances, 4 MiB, stay in a processor's cache
+A_ROW = 64  # distances: to fetch a row takes as long
+WORTH_A_THREAD = 2**22  # distances: fewer take longer with a thread more
 # Machine epsilons, as a part of the squares, by which a squared distance from a product may be wrong: on photographs
 ROUNDING = 6  # and random vectors 2 in the mean square, and at most 13. Two are compared, so 12 are allowed for.
 FEW = 64  # candidates that are looked at together
@@ -78,13 +79,13 @@ class Race:
 
     def _begin(self, rows: slice) -> None:
         q = self._with_one(rows)
-        self.square[rows] = q[:, :-1].square().sum(1)
+        self.square[rows] = torch.linalg.vector_norm(q[:, :-1], dim=1).square_()  # without an array of all squares
         if self.anchors:
             self._lower(rows, q)
 
     def _lower(self, rows: slice | torch.Tensor, q: torch.Tensor) -> None:
         """Measure rows from the anchors that one of them has not seen."""
-        for entries in self.entries[int(self.seen[rows].min()) :].split(BLOCK):
+        for entries in self.entries[int(self.seen[rows].min()) :].split(ENTRIES):
             self.nearest[rows] = torch.minimum(self.nearest[rows], self._to_nearest(entries, rows, q))
         self.seen[rows] = len(self.anchors)
 
@@ -109,14 +110,15 @@ class Race:
 
     def _farthest(self) -> torch.Tensor:
         """The candidates: the rows that are farthest now, in row order, so that ties go to the lowest row."""
-        look = few = min(CANDIDATES, len(self.nearest))
+        few = min(CANDIDATES, len(self.nearest))
+        look = step = max(few, len(self.nearest) // 8)
         while True:
             upper = (self.nearest + self._errors()).numpy()
             rows = torch.from_numpy(upper.argpartition(-few)[-few:])
             if (self.seen[rows] == len(self.anchors)).all():
                 return rows.sort().values
             rows = torch.from_numpy(upper.argpartition(-look)[-look:])
-            look = min(2 * look, len(upper))
+            look = min(look + step, len(upper))
             self._catch_up(rows)
 
     def _catch_up(self, rows: torch.Tensor) -> None:
@@ -233,7 +235,7 @@ class CloseRace(Race):
 
 def _in_blocks(function: Callable[[slice], None], n: int, distances: int) -> None:
     blocks = [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
-    if distances < WORTH_A_THREAD:
+    if A_ROW * n + distances < WORTH_A_THREAD:
         for block in blocks:
             function(block)
     else:
