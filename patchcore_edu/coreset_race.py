@@ -11,9 +11,9 @@ from patchcore_edu.nearest_neighbours import centre, for_products, nearest_neigh
 from patchcore_edu.threads import in_parts
 
 CANDIDATES = 1024
-BLOCK, ENTRIES = 2048, 512  # rows and entries of one product: its distances, 4 MiB, stay in a processor's cache
+BLOCK, ENTRIES = 2048, 256  # rows and entries of one product: its distances, 2 MiB, stay in a processor's cache
 A_ROW = 64  # distances: to fetch a row takes as long
-WORTH_A_THREAD = 2**22  # distances: fewer take longer with a thread more
+WORTH_A_THREAD = 2**27  # multiplications: fewer take longer with a thread more
 # Machine epsilons, as a part of the squares, by which a squared distance from a product may be wrong: on photographs
 ROUNDING = 6  # and random vectors 2 in the mean square, and at most 13. Two are compared, so 12 are allowed for.
 FEW = 64  # candidates that are looked at together
@@ -68,36 +68,41 @@ class Race:
         if first_distance is not None:
             self.nearest = first_distance.square().to(dtype)
         self.mutual = torch.empty(2 * [min(CANDIDATES, n)], dtype=dtype).numpy()
-        self.anchors, self.entries = dropped + chosen, self._entries(dropped + chosen)
-        _in_blocks(self._begin, n, distances=n)
+        self.anchors = np.array(dropped + chosen, dtype=np.int64)
+        self.entries = self._entries(self.anchors)
+        self._in_blocks(self._begin, n, distances=n)
         self.nearest[chosen] = -inf
 
     def cover(self, picks: list[int]) -> None:
         """Picked rows leave the race, and the others are to be measured from them."""
-        self.anchors, self.entries = self.anchors + picks, torch.cat([self.entries, self._entries(picks)])
+        self.anchors = np.append(self.anchors, picks)
+        self.entries = torch.cat([self.entries, self._entries(np.array(picks))])
         self.nearest[picks] = -inf
 
     def _begin(self, rows: slice) -> None:
         q = self._with_one(rows)
         self.square[rows] = torch.linalg.vector_norm(q[:, :-1], dim=1).square_()  # without an array of all squares
-        if self.anchors:
+        if len(self.anchors):
             self._lower(rows, q)
 
     def _lower(self, rows: slice | torch.Tensor, q: torch.Tensor) -> None:
-        """Measure rows from the anchors that one of them has not seen."""
-        for entries in self.entries[int(self.seen[rows].min()) :].split(ENTRIES):
-            self.nearest[rows] = torch.minimum(self.nearest[rows], self._to_nearest(entries, rows, q))
-        self.seen[rows] = len(self.anchors)
+        """Measure rows from the anchors that they have not seen. The rows that have seen least come first."""
+        seen, nearest, square = self.seen[rows], self.nearest[rows], self.square[rows]
+        for first in range(int(seen[0]), len(self.anchors), ENTRIES):
+            entries = self.entries[first : first + ENTRIES]
+            n = int(torch.searchsorted(seen, first + len(entries)))
+            torch.minimum(nearest[:n], self._to_nearest(entries, q[:n], square[:n]), out=nearest[:n])
+        self.nearest[rows], self.seen[rows] = nearest, len(self.anchors)
 
-    def _to_nearest(self, entries: torch.Tensor, rows: slice | torch.Tensor, q: torch.Tensor) -> torch.Tensor:
-        return torch.mm(entries, q.T).amin(0).add_(self.square[rows]).clamp_(min=0)
+    def _to_nearest(self, entries: torch.Tensor, q: torch.Tensor, square: torch.Tensor) -> torch.Tensor:
+        return torch.mm(entries, q.T).amin(0).add_(square).clamp_(min=0)
 
     def _squared(self, rows: torch.Tensor, entries: torch.Tensor) -> torch.Tensor:
         """(n, k) squared distances of n rows from k entries."""
         return torch.mm(self._with_one(rows), entries.T).add_(self.square[rows][:, None]).clamp_(min=0)
 
-    def _entries(self, rows: list[int] | torch.Tensor) -> torch.Tensor:
-        return for_products(self.vectors.index_select(0, torch.as_tensor(rows, dtype=torch.int64)), self.shift)
+    def _entries(self, rows: np.ndarray | torch.Tensor) -> torch.Tensor:
+        return for_products(self.vectors.index_select(0, torch.as_tensor(rows)), self.shift)
 
     def _with_one(self, rows: slice | torch.Tensor) -> torch.Tensor:
         """(n, d + 1): [q, 1] for the vectors q of n rows. All vectors are counted from `shift`, near their centre."""
@@ -124,9 +129,9 @@ class Race:
     def _catch_up(self, rows: torch.Tensor) -> None:
         """Measure these rows from the anchors that they have not seen."""
         rows = rows[self.seen[rows] < len(self.anchors)]
-        rows = rows[self.seen[rows].argsort()]  # so that a block's rows have about the same entries to be measured from
+        rows = rows[self.seen[rows].argsort()]
         distances = int((len(self.anchors) - self.seen[rows]).sum())
-        _in_blocks(lambda block: self._lower(rows[block], self._with_one(rows[block])), len(rows), distances)
+        self._in_blocks(lambda block: self._lower(rows[block], self._with_one(rows[block])), len(rows), distances)
 
     def picks(self, at_most: int) -> list[int]:
         """As many picks of Algorithm 1 as are certain from the candidates alone; none if rounding hides the next."""
@@ -136,51 +141,61 @@ class Race:
         if not isfinite(slack):
             return []
         bound = float(upper[rows].min()) if len(rows) < len(upper) else -inf
-        far, entries, picks = self.nearest[rows].numpy(), self._entries(rows), []
-        mutual, known = self.mutual, np.zeros(len(far), bool)
-        while len(picks) < at_most:
+        far, entries = self.nearest[rows].numpy(), self._entries(rows)
+        picks, n, known = np.empty(min(at_most, len(far)), int), 0, np.zeros(len(far), bool)
+        while n < len(picks):
             i = far.argmax()
             best, far[i] = far[i], -inf
             close = best - slack <= bound or far[far.argmax()] >= best - 2 * slack
             far[i] = best
             if close:
-                i = self._close_call(far, slack, bound, rows, mutual, picks)
+                i = self._close_call(far, slack, bound, rows, picks[:n])
                 if i is None:
                     break
             if not known[i]:
                 far[i] = inf  # so that it is among the few even where many are as far
                 few = far.argpartition(-min(FEW, len(far)))[-FEW:]  # the next picks are likely to be among them, too
-                mutual[few], known[few] = self._squared(rows[few], entries).numpy(), True
-            picks.append(i)
-            np.minimum(far, mutual[i], out=far)
+                self.mutual[few], known[few] = self._squared(rows[few], entries).numpy(), True
+            picks[n], n = i, n + 1
+            np.minimum(far, self.mutual[i], out=far)
             far[i] = -inf
         # The candidates are up to date already, the picks of this time included.
-        self.nearest[rows], self.seen[rows] = torch.from_numpy(far), len(self.anchors) + len(picks)
-        return rows[picks].tolist()
+        self.nearest[rows], self.seen[rows] = torch.from_numpy(far), len(self.anchors) + n
+        return rows[picks[:n]].tolist()
 
     def _close_call(
-        self, far: np.ndarray, slack: float, bound: float, rows: torch.Tensor, mutual: np.ndarray, picks: list[int]
+        self, far: np.ndarray, slack: float, bound: float, rows: torch.Tensor, picks: np.ndarray
     ) -> int | None:
         """Which of the candidates that may be the farthest is it, by differences; None if it cannot be told here."""
         close = np.flatnonzero(far >= far.max() - 2 * slack)
         if len(close) > FEW:
             return None
-        to_anchors = self._squared(rows[close], self.entries).numpy()
-        squared = np.concatenate([to_anchors, mutual[np.ix_(picks, close)].T], axis=1)
-        near = squared <= far[close, None] + 2 * slack
-        exact = [self._exact(rows[i], np.flatnonzero(few), rows, picks) for i, few in zip(close, near, strict=True)]
+        exact, picked = [], rows.numpy()[picks]
+        to_anchors, to_picks = self._squared(rows[close], self.entries).numpy(), self.mutual[picks[:, None], close].T
+        for i, anchors, others in zip(close, to_anchors, to_picks, strict=True):
+            near = far[i] + 2 * slack
+            exact.append(self._exact(rows[i], *self.anchors[anchors <= near], *picked[others <= near]))
         return close[exact.index(max(exact))] if max(exact) ** 2 > bound else None
 
-    def _exact(self, row: int, entries: np.ndarray, rows: torch.Tensor, picks: list[int]) -> float:
-        """From a row to the nearest of these entries of the anchors and, after them, of the picks."""
-        m, n = self.vectors[row].tolist(), len(self.anchors)
-        near = [self.anchors[i] if i < n else rows[picks[i - n]] for i in entries]
+    def _exact(self, row: int, *entries: int) -> float:
+        """From a row to the nearest of these entries."""
+        m = self.vectors[row].tolist()
         begin = inf if self.first_distance is None else float(self.first_distance[row])
-        return min([begin, *(dist(m, self.vectors[i].tolist()) for i in near)])
+        return min([begin, *(dist(m, self.vectors[i].tolist()) for i in entries)])
 
     def _errors(self) -> torch.Tensor:
         underflow = self.vectors.shape[1] * torch.finfo(self.nearest.dtype).tiny
         return (self.nearest.clamp(min=0) + self.square).mul_(self.error).add_(underflow)
+
+    def _in_blocks(self, function: Callable[[slice], None], n: int, distances: int) -> None:
+        shared = (A_ROW * n + distances) * self.vectors.shape[1] >= WORTH_A_THREAD
+        step = min(max(BLOCK // 2, n // 4), BLOCK) if shared else BLOCK
+        blocks = [slice(start, min(start + step, n)) for start in range(0, n, step)]
+        if shared:
+            in_parts(function, blocks)
+        else:
+            for block in blocks:
+                function(block)
 
 
 class CloseRace(Race):
@@ -201,13 +216,20 @@ class CloseRace(Race):
             self.nearest.clamp_(max=0)
             self.seen[:] = len(self.anchors)
 
-    def _to_nearest(self, entries: torch.Tensor, rows: slice | torch.Tensor, q: torch.Tensor) -> torch.Tensor:
-        return self._squared(rows, entries).amin(1)
+    def _begin(self, rows: slice) -> None:
+        if len(self.anchors):
+            self._lower(rows, self._with_one(rows))
 
-    def _squared(self, rows: slice | torch.Tensor, entries: torch.Tensor) -> torch.Tensor:
+    def _with_one(self, rows: slice | torch.Tensor) -> torch.Tensor:
+        return self.vectors[rows]
+
+    def _to_nearest(self, entries: torch.Tensor, q: torch.Tensor, square: torch.Tensor) -> torch.Tensor:
+        return between(q, entries).square_().amin(1)
+
+    def _squared(self, rows: torch.Tensor, entries: torch.Tensor) -> torch.Tensor:
         return between(self.vectors[rows], entries).square_()
 
-    def _entries(self, rows: list[int] | torch.Tensor) -> torch.Tensor:
+    def _entries(self, rows: np.ndarray | torch.Tensor) -> torch.Tensor:
         return self.vectors[rows]
 
     def picks(self, at_most: int) -> list[int]:
@@ -231,12 +253,3 @@ class CloseRace(Race):
 
     def _errors(self) -> torch.Tensor:
         return self.nearest.clamp(min=0).mul_(self.error)
-
-
-def _in_blocks(function: Callable[[slice], None], n: int, distances: int) -> None:
-    blocks = [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
-    if A_ROW * n + distances < WORTH_A_THREAD:
-        for block in blocks:
-            function(block)
-    else:
-        in_parts(function, blocks)
