@@ -12,7 +12,7 @@ from patchcore_edu.threads import in_parts
 
 CANDIDATES = 1024
 BLOCK, ENTRIES = 2048, 256  # rows and entries of one product: its distances, 2 MiB, stay in a processor's cache
-A_ROW = 64  # distances: to fetch a row takes as long
+A_ROW = 16  # distances, more or less: fetching a row takes as long
 WORTH_A_THREAD = 2**27  # multiplications: fewer take longer with a thread more
 # Machine epsilons, as a part of the squares, by which a squared distance from a product may be wrong: on photographs
 ROUNDING = 6  # and random vectors 2 in the mean square, and at most 13. Two are compared, so 12 are allowed for.
