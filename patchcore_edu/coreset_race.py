@@ -156,7 +156,8 @@ class Race:
                 far[i] = inf  # so that it is among the few even where many are as far
                 few = far.argpartition(-min(FEW, len(far)))[-FEW:]  # the next picks are likely to be among them, too
                 self.mutual[few], known[few] = self._squared(rows[few], entries).numpy(), True
-            picks[n], n = i, n + 1
+            picks[n] = i
+            n += 1
             np.minimum(far, self.mutual[i], out=far)
             far[i] = -inf
         # The candidates are up to date already, the picks of this time included.
