@@ -1,6 +1,8 @@
 """python -m patchcore_edu COMMAND: one file of `patchcore_edu.commands` for each command."""
 
 import argparse
+import os
+import sys
 from importlib import import_module
 
 COMMANDS = {
@@ -34,7 +36,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = argparse.ArgumentParser(f"{parser.prog} {chosen.command}", description=COMMANDS[chosen.command])
     command.arguments(options)
     try:
-        return command.run(options.parse_args(chosen.options)) or 0
+        code = command.run(options.parse_args(chosen.options)) or 0
+        print(end="", flush=True)  # what cannot be written is told here: Python would, at its end, in its own way
+        return code
+    except BrokenPipeError:  # nobody reads on, as after `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:  # a file in the way, a folder that may only be read: the message says what to do
         parser.exit(1, f"{error}\n")
 

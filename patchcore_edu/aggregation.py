@@ -8,6 +8,7 @@ from patchcore_edu.validation import one_of, real_tensor, whole_number
 
 BORDERS = ("zero", "clip", "valid")
 POOLINGS = ("spatial", "flattened")
+LONGEST = 2**20  # numbers of a patch vector: many more fill the memory
 
 
 def aggregate(
@@ -56,7 +57,7 @@ def aggregate(
     one_of("border", border, BORDERS)
     r = radius(p, phi_j.shape[-2:])
     if one_of("pooling", pooling, POOLINGS) == "flattened":
-        return _flattened(phi_j, p, whole_number("dim", dim))
+        return _flattened(phi_j, p, whole_number("dim", dim, at_most=LONGEST))
     width = 2 * r + 1  # an even p reaches as far as p + 1
     if border == "valid" and width > min(phi_j.shape[-2:]):
         raise ValueError(

@@ -11,6 +11,7 @@ from patchcore_edu.validation import one_of, real_number, real_tensor, shown, wh
 
 UPSAMPLINGS = ("bilinear", "nearest")
 EDGES = ("reflect", "mirror", "constant", "nearest")
+WIDEST, LARGEST = 1000, 2**16  # pixels, of sigma and of a side: many more take minutes, and all memory
 
 
 def anomaly_map(
@@ -50,9 +51,9 @@ def anomaly_map(
     size = tuple(size) if isinstance(size, Sequence) else (size, size)
     if len(size) != 2:
         raise ValueError(f"size was {shown(size)}; it must be (H, W), or one number for a square")
-    size = tuple(whole_number("size", pixels) for pixels in size)
+    size = tuple(whole_number("size", pixels, at_most=LARGEST) for pixels in size)
     one_of("edge", edge, EDGES)
-    real_number("sigma", sigma, 0)
+    real_number("sigma", sigma, 0, WIDEST)
     one_of("upsampling", upsampling, UPSAMPLINGS)
     if upsampling == "nearest":
         upsampled = interpolate(distance[:, None], size, mode="nearest")

@@ -2,8 +2,8 @@
 
 import torch
 
-from patchcore_edu.nearest_neighbours import nearest_neighbours
-from patchcore_edu.validation import real_tensor, row_numbers, whole_number
+from patchcore_edu.nearest_neighbours import nearest_neighbours, single_or_double
+from patchcore_edu.validation import real_tensor, row_numbers, same_space, whole_number
 
 
 def max_patch_score(distance: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -53,7 +53,8 @@ def reweighting_factor(patches: torch.Tensor, nearest: torch.Tensor, vectors: to
         are exponents. Where one is too large, the fraction is 0, as it should be: distances of 10⁴ do no harm.
 
     Raises:
-        ValueError: for b below 1, other ranks, vectors of another dimension, or rows that `vectors` does not have.
+        ValueError: for b below 1, other ranks, vectors of another dimension or dtype, rows that `vectors` does not
+            have, or distances beyond the dtype.
 
     Example:
         A bank of four alike and one apart. Both test patches are 1 away from their nearest entry.
@@ -65,8 +66,8 @@ def reweighting_factor(patches: torch.Tensor, nearest: torch.Tensor, vectors: to
     """
     real_tensor("patches", patches, "(n, d)")
     real_tensor("vectors", vectors, "(N, d)")
-    if patches.shape[1] != vectors.shape[1]:
-        raise ValueError(f"patches had {patches.shape[1]} dimensions; they must have the vectors' {vectors.shape[1]}")
+    same_space("patches", patches, vectors)
+    patches, vectors = single_or_double(patches), single_or_double(vectors)
     nearest = row_numbers("nearest", nearest, len(vectors), patches.shape[:1])
     b = min(whole_number("b", b), len(vectors))
     if b == 1:
@@ -74,7 +75,12 @@ def reweighting_factor(patches: torch.Tensor, nearest: torch.Tensor, vectors: to
     _, support = nearest_neighbours(vectors[nearest], vectors, k=b)
     to_support = (vectors[support] - patches[:, None]).square().sum(2).sqrt()
     to_nearest = (vectors[nearest] - patches).square().sum(1).sqrt()
-    return 1 - 1 / torch.exp(to_support - to_nearest[:, None]).sum(1)
+    w = 1 - 1 / torch.exp(to_support - to_nearest[:, None]).sum(1)
+    if not torch.compiler.is_exporting() and w.isnan().any():
+        raise ValueError(
+            f"patches and vectors are farther apart than {patches.dtype} can say; divide both by one number"
+        )
+    return w
 
 
 def image_score(
@@ -109,6 +115,7 @@ def image_score(
     Source: §3.3, eqs. (6) and (7).
     """
     real_tensor("patches", patches, "(n, h', w', d)")
+    same_space("patches", patches, vectors)
     if neighbours is None:
         neighbours = patch_neighbours(patches, vectors)
     if not isinstance(neighbours, tuple | list) or len(neighbours) != 2:
@@ -146,5 +153,6 @@ def patch_neighbours(patches: torch.Tensor, vectors: torch.Tensor) -> tuple[torc
     Source: §3.3, eq. (6).
     """
     real_tensor("patches", patches, "(n, h', w', d)")
+    same_space("patches", patches, vectors)
     distance, row = nearest_neighbours(patches.flatten(0, 2), vectors)
     return distance.view(patches.shape[:3]), row.view(patches.shape[:3])

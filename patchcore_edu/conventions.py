@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from patchcore_edu.aggregation import BORDERS, POOLINGS
-from patchcore_edu.anomaly_map import EDGES, UPSAMPLINGS
+from patchcore_edu.aggregation import BORDERS, LONGEST, POOLINGS
+from patchcore_edu.anomaly_map import EDGES, UPSAMPLINGS, WIDEST
 from patchcore_edu.coreset import PROJECTIONS, STARTS
 from patchcore_edu.patch_set import MERGES, STRIDE_GRIDS
 from patchcore_edu.validation import one_of, real_number, whole_number
@@ -51,9 +51,9 @@ class Conventions:
         one_of("pooling", self.pooling, POOLINGS)
         one_of("merge", self.merge, MERGES)
         one_of("stride_on", self.stride_on, STRIDE_GRIDS)
-        whole_number("dim", self.dim)
+        whole_number("dim", self.dim, at_most=LONGEST)
         if self.merged_dim is not None:
-            whole_number("merged_dim", self.merged_dim)
+            whole_number("merged_dim", self.merged_dim, at_most=LONGEST)
         one_of("projection", self.projection, (None, *PROJECTIONS))
         if self.projection_dim is not None:
             whole_number("projection_dim", self.projection_dim)
@@ -61,7 +61,7 @@ class Conventions:
         one_of("squared", self.squared, (False, True))
         one_of("reweighting", self.reweighting, (False, True))
         one_of("upsampling", self.upsampling, UPSAMPLINGS)
-        real_number("sigma", self.sigma, 0)
+        real_number("sigma", self.sigma, 0, WIDEST)
         one_of("edge", self.edge, EDGES)
 
 

@@ -52,8 +52,7 @@ def writable(path: str | Path) -> Path:
     Traceback (most recent call last):
     FileNotFoundError: [Errno 2] no/such/folder/demo.png cannot be written: the folder no/such/folder is missing
     """
-    if not isinstance(path, str | os.PathLike):
-        raise ValueError(f"path was {path!r}; it must be the path of a file")
+    _check_path(path)
     target = Path(os.path.realpath(path))
     if target.is_symlink():
         raise OSError(f"{path} cannot be written: it is a link that leads back to itself")
@@ -94,9 +93,20 @@ def ordinary(path: str | Path) -> Path:
     Traceback (most recent call last):
     FileNotFoundError: [Errno 2] No such file or directory: 'no/such/bank.npz'
     """
+    _check_path(path)
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise OSError(f"{path} is {'a folder' if os.path.isdir(path) else 'no ordinary file'}")
     return Path(path)
+
+
+def _check_path(path: object) -> None:
+    try:
+        fits = isinstance(path, str | os.PathLike) and b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        fits = False
+    if not fits or not os.fspath(path):  # a number would name an open file
+        what = repr(path) if isinstance(path, str) else f"of type {type(path).__name__}"
+        raise ValueError(f"path was {what:.200}; it must be the path of a file")
 
 
 def from_json(text: str) -> object:

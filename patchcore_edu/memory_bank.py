@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from patchcore_edu.files import from_json, ordinary, replacing
+from patchcore_edu.neighbourhood import LARGEST
 from patchcore_edu.validation import as_array, real_tensor, row_numbers, shown, whole_number
 
 ARRAYS = ("vectors", "image", "position")
@@ -62,6 +63,7 @@ class MemoryBank:
         >>> memory_bank(torch.zeros(2, 3, 3, 5)).origin(10)
         (1, 0, 1)
         """
+        row = int(row_numbers("row", row, len(self), shape=()))
         return int(self.image[row]), *self.position[row].tolist()
 
     def save(self, path: str | Path) -> None:
@@ -113,10 +115,11 @@ def memory_bank(patches: torch.Tensor | Iterable[torch.Tensor], s: int = 1) -> M
 
     Source: §3.1, eq. (4).
     """
-    whole_number("s", s)
-    batches = [patches] if isinstance(patches, torch.Tensor) else patches
-    if not isinstance(batches, Iterable):
-        raise ValueError(f"patches was of type {type(batches).__name__}; it must be tensors (n, h', w', d)")
+    whole_number("s", s, at_most=LARGEST)
+    try:
+        batches = iter([patches] if isinstance(patches, torch.Tensor) else patches)
+    except TypeError:
+        raise ValueError(f"patches was of type {type(patches).__name__}; it must be tensors (n, h', w', d)") from None
     rows, grid, n = np.empty((0, 0)), None, 0
     for batch in batches:
         numbers = as_array(real_tensor("patches", batch, "(n, h', w', d)"))

@@ -73,7 +73,7 @@ def pro(maps: torch.Tensor, masks: torch.Tensor, limit: float = PRO_LIMIT) -> fl
         raise ValueError(f"maps had shape {tuple(maps.shape)} and masks {tuple(masks.shape)}; they must match")
     if masks.all() or not masks.any():
         raise ValueError("masks held one kind of pixel only; PRO needs normal and anomalous ones")
-    real_number("limit", limit, 0, 1, open_below=True)
+    limit = real_number("limit", limit, 0, 1, open_below=True)
     return curve_area(maps, ~masks, region_share(masks), limit)
 
 

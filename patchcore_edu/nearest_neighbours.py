@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from patchcore_edu.threads import in_parts, shares, without_barriers
-from patchcore_edu.validation import real_tensor, whole_number
+from patchcore_edu.validation import real_tensor, same_space, whole_number
 
 # By how many times the norm of a query may exceed a distance that a matrix product still tells from its neighbours:
 # the error of the product is the machine epsilon times the norm squared.
@@ -47,10 +47,7 @@ def nearest_neighbours(queries: torch.Tensor, vectors: torch.Tensor, k: int = 1)
     """
     real_tensor("queries", queries, "(q, d)")
     real_tensor("vectors", vectors, "(N, d)")
-    if queries.shape[1] != vectors.shape[1]:
-        raise ValueError(f"queries had {queries.shape[1]} dimensions; they must have the vectors' {vectors.shape[1]}")
-    if queries.dtype != vectors.dtype:
-        raise ValueError(f"queries had dtype {queries.dtype}; they must have the vectors' {vectors.dtype}")
+    same_space("queries", queries, vectors)
     whole_number("k", k, at_most=len(vectors))
     queries, vectors = single_or_double(queries), single_or_double(vectors)
     shift = centre(vectors)  # one for all parts: only then do their rankings compare

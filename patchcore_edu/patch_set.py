@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch.nn.functional import adaptive_avg_pool1d, interpolate
 
-from patchcore_edu.aggregation import aggregate
+from patchcore_edu.aggregation import LONGEST, aggregate
+from patchcore_edu.neighbourhood import LARGEST
 from patchcore_edu.validation import one_of, real_tensor, shown, whole_number
 
 MERGES = ("concatenate", "pool")
@@ -56,12 +57,16 @@ def patch_set(
 
     Source: §3.1, eq. (3). The paper does not say on which grid the stride acts when levels are merged.
     """
-    whole_number("s", s)
+    whole_number("s", s, at_most=LARGEST)
     one_of("stride_on", stride_on, STRIDE_GRIDS)
     if not isinstance(phi, Mapping) or not phi:
         raise ValueError(f"phi was {shown(phi)}; it must map at least one level j to a tensor (n, c, h, w)")
-    aggregated = [aggregate(phi[j], p, border, pooling, dim) for j in sorted(phi)]
-    length = dim if merged_dim is None else merged_dim
+    try:
+        levels = sorted(phi)
+    except TypeError:
+        raise ValueError(f"phi was {shown(phi)}; its levels must be whole numbers") from None
+    aggregated = [aggregate(phi[j], p, border, pooling, dim) for j in levels]
+    length = dim if merged_dim is None else whole_number("merged_dim", merged_dim, at_most=LONGEST)
     if stride_on == "level":
         merged = merge_levels([level[:, :, ::s, ::s] for level in aggregated], merge, length)
     else:
@@ -107,7 +112,7 @@ def merge_levels(maps: list[torch.Tensor], merge: str = "concatenate", dim: int 
             )
     if merge == "concatenate":
         return _joined(maps)
-    whole_number("dim", dim)
+    whole_number("dim", dim, at_most=LONGEST)
     n, _, height, width = finest.shape
     pooled = finest.new_empty(n, height * width, dim)
     for i in range(n):  # one by one: the joined maps of all images would be several times as large as the result

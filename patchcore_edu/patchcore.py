@@ -14,9 +14,10 @@ from patchcore_edu.conventions import Conventions, as_conventions
 from patchcore_edu.coreset import greedy_coreset, random_projection
 from patchcore_edu.feature_map import feature_maps
 from patchcore_edu.memory_bank import MemoryBank, memory_bank
+from patchcore_edu.neighbourhood import LARGEST
 from patchcore_edu.patch_set import patch_set
 from patchcore_edu.threads import in_parts, without_barriers
-from patchcore_edu.validation import one_of, real_number, real_tensor, shown, whole_number
+from patchcore_edu.validation import FLOATS, holds_numbers, one_of, real_number, real_tensor, shown, whole_number
 
 BATCH = 16
 VERSION = 1
@@ -49,6 +50,9 @@ class Prediction:
         >>> Prediction.joined([one, one]).anomaly_map.shape
         torch.Size([2, 2, 2])
         """
+        parts = list(parts) if isinstance(parts, Iterable) else []
+        if not parts or not all(isinstance(part, Prediction) for part in parts):
+            raise ValueError(f"parts was {shown(parts)}; it must hold at least one Prediction, and nothing else")
         return cls(*(torch.cat(field) for field in zip(*(vars(part).values() for part in parts), strict=True)))
 
 
@@ -100,7 +104,7 @@ class PatchCore:
         self.backbone = as_backbone(backbone)
         self.levels = check_levels(levels)
         self.p = whole_number("p", p)
-        self.s = whole_number("s", s)
+        self.s = whole_number("s", s, at_most=LARGEST)
         self.coreset_ratio = real_number("coreset_ratio", coreset_ratio, 0, 1, open_below=True)
         self.b = whole_number("b", b)
         self.conventions = as_conventions(conventions)
@@ -237,7 +241,12 @@ class PatchCore:
 
     def patches_of(self, phi: Mapping[int, torch.Tensor]) -> torch.Tensor:
         """Eqs. (1) to (3): as `patches`, from feature maps {j: (n, c_j, h_j, w_j)}; levels not in use are left out."""
+        if not isinstance(phi, Mapping) or not set(self.levels) <= set(phi):
+            raise ValueError(f"phi was {shown(phi)}; it must map the levels {self.levels} to tensors (n, c, h, w)")
         c, used = self.conventions, {j: phi[j] for j in self.levels}
+        for maps in used.values():
+            if not isinstance(maps, torch.Tensor) or maps.is_nested or maps.ndim != 4 or not len(maps):
+                real_tensor("phi", maps, "(n, c, h, w)")
         n = {len(maps) for maps in used.values()}
         if len(n) > 1:
             raise ValueError(f"phi held {[len(maps) for maps in used.values()]} images; every level must have as many")
@@ -268,17 +277,24 @@ def _batches(images: torch.Tensor | Iterable, doing: str) -> Iterator[torch.Tens
     However they arrive, batches have `BATCH` images: work for all threads, and no more than that in memory. What they
     hold is checked by `patches`.
     """
-    if isinstance(images, torch.Tensor):
+    if isinstance(images, torch.Tensor) and holds_numbers(images):
         if images.ndim != 4:
             raise ValueError(f"images had shape {tuple(images.shape)}; it must be (n, 3, H, W)")
         images = images.split(BATCH)
-    elif not isinstance(images, Iterable) and not hasattr(images, "__getitem__"):
-        raise ValueError(f"images was of type {type(images).__name__}; it must be a tensor, a data set or batches")
+    elif isinstance(images, torch.Tensor):
+        images = [images]
+    try:
+        iter(images)
+    except TypeError:
+        raise ValueError(
+            f"images was of type {type(images).__name__}; it must be a tensor, a data set or batches"
+        ) from None
     total = len(images) if hasattr(images, "__len__") else None
     waiting, shape = [], None
     for item in tqdm(images, desc=doing, total=total, delay=1, leave=False):
         batch = getattr(item, "image", item)
-        if not isinstance(batch, torch.Tensor) or batch.ndim not in (3, 4):
+        right = isinstance(batch, torch.Tensor) and batch.dtype in FLOATS and holds_numbers(batch)
+        if not right or batch.ndim not in (3, 4):
             real_tensor("images", batch, "(n, 3, H, W)")
         batch = batch if batch.ndim == 4 else batch[None]
         if len(batch) == 0:

@@ -65,7 +65,7 @@ def one_of(name: str, value: object, allowed: Iterable) -> object:
     ValueError: border was 'wrap'; it must be one of 'clip', 'zero'
     """
     allowed = tuple(allowed)
-    if value not in allowed:
+    if not isinstance(value, tuple(map(type, allowed))) or value not in allowed:  # an array is equal to nothing at once
         raise ValueError(f"{name} was {shown(value)}; it must be one of {', '.join(map(repr, allowed))}")
     return value
 
@@ -80,9 +80,10 @@ def real_tensor(name: str, value: object, shape: str) -> torch.Tensor:
     ValueError: M was a tensor of shape (2,) and dtype float32; it must be a floating-point tensor of shape (N, d)
     """
     wanted = f"it must be a floating-point tensor of shape {shape}"
-    if not isinstance(value, torch.Tensor):
-        raise ValueError(f"{name} was of type {type(value).__name__}; {wanted}")
-    held = value.layout == torch.strided and value.device.type != "meta"
+    if not isinstance(value, torch.Tensor) or value.is_nested:
+        nested = "nested " if isinstance(value, torch.Tensor) else ""
+        raise ValueError(f"{name} was of type {nested}{type(value).__name__}; {wanted}")
+    held = holds_numbers(value)
     if not held or value.ndim != len(shape.split(",")) or value.dtype not in FLOATS or 0 in value.shape:
         dtype = str(value.dtype).removeprefix("torch.") + ("" if held else ", sparse or without data")
         empty = "; this one is empty" if 0 in value.shape else ""
@@ -93,6 +94,30 @@ def real_tensor(name: str, value: object, shape: str) -> torch.Tensor:
     if not torch.isfinite(value.sum()) and not torch.isfinite(value).all():
         raise ValueError(f"{name} holds NaN or infinite values; all its values must be finite")
     return value
+
+
+def holds_numbers(tensor: torch.Tensor) -> bool:
+    """Whether a tensor has its numbers side by side in memory.
+
+    >>> holds_numbers(torch.eye(2)), holds_numbers(torch.eye(2).to_sparse())
+    (True, False)
+    """
+    return tensor.layout == torch.strided and tensor.device.type != "meta" and not tensor.is_nested
+
+
+def same_space(name: str, value: torch.Tensor, vectors: object) -> None:
+    """Raise unless `vectors` is (N, d), and `value` (…, d) of its dtype.
+
+    >>> same_space("queries", torch.zeros(4, 2), torch.zeros(5, 3))
+    Traceback (most recent call last):
+    ValueError: queries had 2 dimensions; they must have the vectors' 3
+    """
+    if not isinstance(vectors, torch.Tensor) or vectors.ndim != 2:
+        real_tensor("vectors", vectors, "(N, d)")
+    if value.shape[-1] != vectors.shape[1]:
+        raise ValueError(f"{name} had {value.shape[-1]} dimensions; they must have the vectors' {vectors.shape[1]}")
+    if value.dtype != vectors.dtype:
+        raise ValueError(f"{name} had dtype {value.dtype}; they must have the vectors' {vectors.dtype}")
 
 
 def two_kinds(name: str, value: object) -> torch.Tensor:
@@ -128,8 +153,8 @@ def tensor_like(name: str, value: object, what: str) -> torch.Tensor:
         tensor = torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError):
         raise ValueError(f"{name} was of type {type(value).__name__}; it must be a tensor of {what}") from None
-    if tensor.layout != torch.strided or tensor.device.type == "meta" or tensor.is_quantized:
-        raise ValueError(f"{name} was a sparse or quantised tensor, or one without data; it must hold {what}")
+    if not holds_numbers(tensor) or tensor.is_quantized:
+        raise ValueError(f"{name} was a nested, sparse or quantised tensor, or one without data; it must hold {what}")
     if tensor.is_floating_point() and tensor.dtype not in FLOATS:  # 8 bits or fewer, which PyTorch can hardly compare
         raise ValueError(f"{name} was of dtype {tensor.dtype}; convert it with .float() first")
     return tensor
@@ -152,11 +177,12 @@ def row_numbers(name: str, value: object, n: int | None = None, shape: tuple[int
         )
     if torch.compiler.is_exporting():  # a graph is traced for the browser: there are no values to look at
         return numbers.long()
+    numbers = numbers.long()  # PyTorch can hardly compare the longer ones without a sign
     low, high = (int(end) for end in numbers.aminmax())
     if low < 0 or (n is not None and high >= n):
         below = "be at least 0" if n is None else f"lie from 0 to {n - 1}"
         raise ValueError(f"{name} held numbers from {low} to {high}; they must {below}")
-    return numbers.long()
+    return numbers
 
 
 def as_array(numbers: torch.Tensor) -> np.ndarray:

@@ -109,7 +109,7 @@ phi_2 = torch.ones(1, 2, 4, 6)
         ({"p": 3.0}, "p was 3.0; it must be a whole number from 1 to 4"),
         ({"border": "wrap"}, "border was 'wrap'; it must be one of 'zero', 'clip', 'valid'"),
         ({"pooling": "max"}, "pooling was 'max'; it must be one of 'spatial', 'flattened'"),
-        ({"pooling": "flattened", "dim": 0}, "dim was 0; it must be a whole number of at least 1"),
+        ({"pooling": "flattened", "dim": 0}, "dim was 0; it must be a whole number from 1 to 1048576"),
         (
             {"p": 4, "border": "valid"},
             "p was 4; with border='valid' the 5 × 5 cells of N_p must fit into the map, which has 4 × 6",

@@ -146,7 +146,7 @@ rows = torch.tensor([0, 1])
         (lambda: image_score(patches, bank, b=0), "b was 0; it must be a whole number of at least 1"),
         (lambda: image_score(patches, bank, b=2.0), "b was 2.0; it must be a whole number of at least 1"),
         (lambda: image_score(patches[0], bank), "patches was a tensor of shape (1, 1, 3) and dtype float32; it must"),
-        (lambda: image_score(patches, bank[:, :2]), "queries had 3 dimensions; they must have the vectors' 2"),
+        (lambda: image_score(patches, bank[:, :2]), "patches had 3 dimensions; they must have the vectors' 2"),
         (lambda: image_score(patches / 0, bank), "patches holds NaN or infinite values; all its values must be"),
         (lambda: patch_neighbours(patches, bank[0]), "vectors was a tensor of shape (3,) and dtype float32; it must"),
         (lambda: patch_neighbours(patches[0, 0], bank), "patches was a tensor of shape (1, 3) and dtype float32; it"),

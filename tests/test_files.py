@@ -101,7 +101,7 @@ def test_what_cannot_be_written_is_told_before(tmp_path):
     }.items():
         with pytest.raises(OSError, match=message):
             writable(tmp_path / name)
-    with pytest.raises(ValueError, match="path was None"):
+    with pytest.raises(ValueError, match="path was of type NoneType"):
         writable(None)
 
 

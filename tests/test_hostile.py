@@ -1,10 +1,14 @@
 """What is no use is refused by its name: no function answers with a wrong number, or an error from within."""
 
+import numpy as np
 import pytest
 import torch
 
 from patchcore_edu import (
+    Conventions,
+    MemoryBank,
     PatchCore,
+    Prediction,
     aggregate,
     anomaly_map,
     feature_maps,
@@ -22,6 +26,7 @@ from patchcore_edu import (
 )
 from patchcore_edu.validation import image_batch, real_tensor
 
+patches, known = torch.ones(1, 2, 2, 3), (torch.ones(1, 2, 2), torch.zeros(1, 2, 2, dtype=torch.long))
 maps, images = torch.zeros(1, 2, 4, 4), torch.zeros(1, 3, 64, 64)
 
 TAKES_A_TENSOR = {
@@ -57,6 +62,31 @@ TAKES_A_TENSOR = {
         (lambda: neighbourhood(0, 0, 3, shape=28), "shape was 28; it must be (h*, w*), the size of the map in cells"),
         (lambda: neighbourhood(0, 0, 3, shape=(28,)), "shape was (28,); it must be (h*, w*)"),
         (lambda: neighbourhood(0, 0, 3, shape=(28, 2.5)), "shape was 2.5; it must be a whole number"),
+        (lambda: patch_set({2: maps, None: maps}), "phi was {2: tensor("),
+        (lambda: patch_set({2: maps}, s=2**62), "s was 4611686018427387904; it must be a whole number from 1 to 1001"),
+        (lambda: patch_set({2: maps}, merge="pool", merged_dim=0), "merged_dim was 0; it must be a whole number from"),
+        (lambda: patch_set({2: maps}, border=np.array(["zero"])), "border was array(['zero'], dtype='<U4'); it must"),
+        (lambda: aggregate(maps, 1, pooling="flattened", dim=2**31), "dim was 2147483648; it must be a whole number"),
+        (lambda: merge_levels([maps], "pool", 2**62), "dim was 4611686018427387904; it must be a whole number from 1"),
+        (lambda: memory_bank(np.array(1.0)), "patches was of type ndarray; it must be tensors (n, h', w', d)"),
+        (lambda: memory_bank(patches).origin(4), "row held numbers from 4 to 4; they must lie from 0 to 3"),
+        (lambda: memory_bank(patches).origin(None), "row was of type NoneType; it must be"),
+        (lambda: memory_bank(patches).take(torch.tensor([9], dtype=torch.uint16)), "rows held numbers from 9 to 9"),
+        (lambda: image_score(patches, None, 2, known), "vectors was of type NoneType; it must be"),
+        (lambda: image_score(patches * 1e20, patches[0, 0] * -1e20, 2, known), "patches and vectors are farther apart"),
+        (lambda: image_score(patches, torch.ones(4, 3).double()), "patches had dtype torch.float32; they must have"),
+        (lambda: anomaly_map(patches[0], 2**31), "size was 2147483648; it must be a whole number from 1 to 65536"),
+        (lambda: anomaly_map(patches[0], 8, sigma=10**6), "sigma was 1000000; it must be a number in [0, 1000]"),
+        (lambda: Conventions(sigma=10**6), "sigma was 1000000; it must be a number in [0, 1000]"),
+        (lambda: Conventions(squared=torch.tensor(1)), "squared was tensor(1); it must be one of False, True"),
+        (lambda: Prediction.joined([]), "parts was []; it must hold at least one Prediction"),
+        (
+            lambda: MemoryBank.load(0),
+            "path was '0', which is no complete saved memory bank: path was of type int; it must",
+        ),
+        (lambda: memory_bank(patches).save("a\0b"), "path was 'a\\x00b'; it must be the path of a file"),
+        (lambda: memory_bank(patches).save("\ud800"), "path was '\\ud800'; it must be the path of a file"),
+        (lambda: memory_bank(patches).save(""), "path was ''; it must be the path of a file"),
         (lambda: neighbourhood(0.5, 0, 3), "h was 0.5; it must be a whole number"),
         (lambda: neighbourhood(0, "0", 3), "w was '0'; it must be a whole number"),
         (lambda: real_tensor("M", torch.zeros(0, 3), "(N, d)"), "M was a tensor of shape (0, 3) and dtype float32; "),
@@ -89,6 +119,8 @@ def test_levels_of_any_kind_that_names_them(backbone, levels):
     "change",
     [
         lambda t: t.to_sparse(),
+        lambda t: t.to_mkldnn(),
+        lambda t: torch.nested.nested_tensor([t, t], layout=torch.jagged),
         lambda t: t.to("meta"),
         lambda t: t.to(torch.float8_e4m3fn),
         lambda t: torch.quantize_per_tensor(t, 0.1, 0, torch.qint8),
@@ -123,6 +155,27 @@ def test_a_whole_number_of_another_kind_is_named(wrong):
     ):
         with pytest.raises(ValueError, match=r"^(p|s|seed) was "):
             call()
+
+
+@pytest.mark.parametrize(
+    "wrong", [images.to_sparse(), images.to("meta"), [images.to_sparse()], np.array(1), np.bool_(1)]
+)
+def test_what_is_no_batch_is_named(backbone, wrong):
+    with pytest.raises(ValueError, match=r"^images was "):
+        PatchCore(backbone).fit(wrong)
+
+
+@pytest.mark.parametrize("wrong", [None, 3, [], "23", maps, {2: maps}, {2: maps, 3: None}, {2: maps[:0], 3: maps[:0]}])
+def test_what_are_no_maps_is_named(backbone, wrong):
+    with pytest.raises(ValueError, match=r"^phi was "):
+        PatchCore(backbone).patches_of(wrong)
+
+
+def test_half_precision_is_weighted_in_single():
+    """Squares of half precision end at 65,504: distances above 256 gave NaN."""
+    bank, query = torch.tensor([[0.0], [600.0], [601.0]]), torch.tensor([[[[1100.0]]]])
+    expected = image_score(query, bank, 2)
+    assert image_score(query.half(), bank.half(), 2) == expected == pytest.approx(499 * (1 - 1 / (1 + np.e)))
 
 
 def test_a_generator_that_ends_midway_leaves_the_old_model(backbone):

@@ -207,7 +207,7 @@ patches = torch.ones(1, 2, 2, 3)
             "patches held batches of shapes (…, 2, 2, 3) and (1, 2, 2, 3), of float32 and",
         ),
         ((3,), "patches was of type int; it must be tensors (n, h', w', d)"),
-        ((patches, 0), "s was 0; it must be a whole number of at least 1"),
+        ((patches, 0), "s was 0; it must be a whole number from 1 to 1001"),
     ],
 )
 def test_bad_input(arguments, message):

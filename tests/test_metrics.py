@@ -1,3 +1,4 @@
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -84,6 +85,7 @@ def test_pro_by_hand():
     assert pro(maps, masks, limit=1) == pytest.approx(first + 5 / 6)
     assert pro(maps, masks) == pytest.approx((first + (0.3 - 1 / 6)) / 0.3)
     # Half way up the slope from 1/6 to 2/3 the overlap is 5/12.
+    assert pro(maps, masks, limit=Fraction(1, 12)) == pro(maps, masks, limit=1 / 12)
     assert pro(maps, masks, limit=1 / 12) == pytest.approx((1 / 6 + 5 / 12) / 2)
 
 

@@ -411,7 +411,7 @@ def test_a_stride_on_each_level_gives_another_bank(backbone, good):
         ({"levels": (2, 5)}, "levels was (2, 5); it must name different levels out of 1, 2, 3, 4"),
         ({"p": 0}, "p was 0; it must be a whole number of at least 1"),
         ({"p": 3.0}, "p was 3.0; it must be a whole number of at least 1"),
-        ({"s": 0}, "s was 0; it must be a whole number of at least 1"),
+        ({"s": 0}, "s was 0; it must be a whole number from 1 to 1001"),
         ({"b": 0}, "b was 0; it must be a whole number of at least 1"),
         ({"coreset_ratio": 0}, "coreset_ratio was 0; it must be a number in (0, 1]"),
         ({"coreset_ratio": 10}, "coreset_ratio was 10; it must be a number in (0, 1]"),

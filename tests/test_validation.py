@@ -44,7 +44,7 @@ def test_numbers():
         real_number("sigma", float("inf"), 0)
 
 
-@pytest.mark.parametrize("value", ["Clip", None, 3, ["clip"]])
+@pytest.mark.parametrize("value", ["Clip", None, 3, ["clip"], np.array(["clip"]), np.array([]), np.ones(2)])
 def test_none_of_the_allowed(value):
     with pytest.raises(ValueError) as error:
         one_of("border", value, ("clip", "zero"))

@@ -88,6 +88,17 @@ def test_the_doctor_knows_untrained_weights_and_a_missing_browser_side(monkeypat
     assert "a browser shows no widgets" in failures(capsys.readouterr().out)[0]
 
 
+@pytest.mark.parametrize("command, told", [("| true", ""), ("> /dev/full", "[Errno 28] No space left on device\n")])
+def test_a_reader_who_goes_and_a_full_disk_end_it_in_a_sentence(command, told, tmp_path):
+    """With what Python writes at its end."""
+    (tmp_path / "progress.json").write_text('{"auroc": "10:00"}')
+    code = f"import sys\nfrom patchcore_edu.__main__ import main\nsys.exit(main(['progress', {str(tmp_path)!r}]))"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    line = f"'{sys.executable}' -c \"$CODE\" {command}"
+    done = subprocess.run(["bash", "-c", line], env=environment | {"CODE": code}, capture_output=True, text=True)
+    assert done.stderr == told
+
+
 @pytest.mark.parametrize("missing", [(), ("torch", "sklearn", "skimage", "tqdm", "nbconvert"), ("matplotlib",)])
 def test_the_doctor_needs_nothing_but_python(missing, tmp_path):
     """Python without any other package (-S), or without some of them."""
