@@ -39,11 +39,12 @@ def main(arguments: list[str] | None = None) -> int:
         code = command.run(options.parse_args(chosen.options)) or 0
         print(end="", flush=True)  # what cannot be written is told here: Python would, at its end, in its own way
         return code
-    except BrokenPipeError:  # nobody reads on, as after `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except OSError as error:  # a file in the way, a folder that may only be read: the message says what to do
-        parser.exit(1, f"{error}\n")
+        try:
+            print(end="", flush=True)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        parser.exit(1, "" if isinstance(error, BrokenPipeError) else f"{error}\n")  # nobody reads on after `| head`
 
 
 if __name__ == "__main__":
