@@ -72,7 +72,8 @@ def build(out: str | Path, course: bool = False) -> None:
     deep = {"phi4": graphs.pop("phi4")}
     known, weights = constants(backbone)
     known |= {"firstCharacter": FIRST, "course": course}
-    payloads = {"runtime": files, "network": graphs | {"psi_weights": weights}, "level4": deep, **photographs()}
+    network = {"phi": graphs.pop("phi"), "psi_weights": weights}
+    payloads = {"runtime": files | graphs, "network": network, "level4": deep, **photographs()}
     folder = out / "playground"
     folder.mkdir(parents=True, exist_ok=True)
     for name, parts in payloads.items():

@@ -40,7 +40,9 @@ def unpack(path) -> dict[str, bytes]:
 def run(playground, require):
     """`run(name, **inputs)` gives the outputs of a graph as tensors, by name."""
     onnxruntime = pytest.importorskip("onnxruntime")
-    parts = {**unpack(playground / "playground" / "network.js"), **unpack(playground / "playground" / "level4.js")}
+    parts = {}
+    for name in ("runtime", "network", "level4"):
+        parts |= unpack(playground / "playground" / f"{name}.js")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
 

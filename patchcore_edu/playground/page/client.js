@@ -59,10 +59,10 @@ class Engine {
       throw new Error("This browser has no WebAssembly, or it is switched off. Any browser since 2021 has it.");
     }
     progress(0.05, "loading the runtime");
-    const { worker, module, wasm } = await payload("runtime");
-    progress(0.4, "loading the network");
-    const parts = await payload("network");
-    progress(0.6, "starting the network");
+    const loading = payload("network"); // it is unpacked while the worker compiles the runtime
+    loading.catch(() => {});
+    const { worker, module, wasm, ...parts } = await payload("runtime");
+    progress(0.4, "starting the runtime");
     this.#worker = new Worker(URL.createObjectURL(new Blob([worker], { type: "text/javascript" })));
     this.#worker.onmessage = ({ data: { id, result, error } }) => {
       const { resolve, reject } = this.#waiting.get(id);
@@ -75,7 +75,10 @@ class Engine {
       this.#waiting.clear();
     };
     const constants = { seed: KNOWN.seed, psiDim: KNOWN.psiDim };
-    await this.ask("start", { wasm, module, parts, constants });
+    const starting = this.ask("start", { wasm, module, parts, constants });
+    const [network] = await Promise.all([loading, starting]);
+    progress(0.6, "starting the network");
+    await this.ask("add", network);
   }
 
   ask(method, argument) {
@@ -88,7 +91,7 @@ class Engine {
   /** Level 4 holds most of the network's weights; it is loaded when it is first asked for. */
   async deepen(levels) {
     if (!levels.includes(4) || this.#deep) return;
-    await this.ask("add", { parts: await payload("level4") });
+    await this.ask("add", await payload("level4"));
     this.#deep = true;
   }
 }

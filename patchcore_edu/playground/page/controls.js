@@ -124,10 +124,12 @@ function remembered() {
   }
 }
 
-/** Lay the strokes on the photograph. The ones before the last are kept painted. */
+/** The photograph's pixels with the strokes on them, or null if there are none. */
+const painted = () =>
+  state.strokes.length ? state.strokes.reduce((pixels, stroke) => paint(pixels, SIDE, stroke), shown().pixels) : null;
+
 function repaint() {
-  const base = shown().pixels;
-  state.painted = state.strokes.length ? state.strokes.reduce((pixels, stroke) => paint(pixels, SIDE, stroke), base) : null;
+  state.painted = painted();
   drawTools();
   return need("judge");
 }

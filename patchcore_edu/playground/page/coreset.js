@@ -6,8 +6,8 @@ It is written by hand because a graph cannot loop until done. It picks the rows 
  * Row numbers of M_C in the order chosen, and how far each was from the picks before it (‖ψ(m) − ψ(n)‖).
  *
  * Distances to the nearest pick only shrink. So a distance that was not brought up to date is an upper bound, and only
- * the row that stands highest needs to be measured against the picks it has missed. Equal distances go to the lowest
- * row.
+ * the row that stands highest needs to be measured against the picks it has missed, until it stands highest no more.
+ * Equal distances go to the lowest row.
  */
 function greedyCoreset(vectors, dim, size, first) {
   const n = vectors.length / dim;
@@ -58,10 +58,11 @@ function greedyCoreset(vectors, dim, size, first) {
   while (count < size) {
     const row = heap[0];
     if (measured[row] === count) keep(row);
-    for (; measured[row] < count && nearest[row] > 0; measured[row]++) {
+    const next = Math.max(nearest[heap[1]], nearest[heap[2]]); // NaN where there is no other row
+    for (; measured[row] < count && nearest[row] > 0 && !(nearest[row] < next); measured[row]++) {
       nearest[row] = squared(row, picks[measured[row]], nearest[row]);
     }
-    measured[row] = count;
+    if (nearest[row] === 0) measured[row] = count; // no pick comes nearer
     sink(0);
   }
   return { picks, distance };

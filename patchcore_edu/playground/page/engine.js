@@ -14,13 +14,15 @@ let fitted = null;
 
 const tensor = (data, dims) => new ort.Tensor(data instanceof BigInt64Array ? "int64" : "float32", data, dims);
 
-async function run(name, inputs) {
+async function session(name) {
   if (!(name in graphs)) throw new Error(`there is no graph ${name}`);
   if (graphs[name] instanceof Uint8Array) {
     graphs[name] = await ort.InferenceSession.create(graphs[name], { executionProviders: ["wasm"], logSeverityLevel: 3 });
   }
-  return graphs[name].run(inputs);
+  return graphs[name];
 }
+
+const run = async (name, inputs) => (await session(name)).run(inputs);
 
 /** φ_j of one photograph, at every level up to the deepest that is asked for. One that is kept needs no pixels. */
 async function featureMaps({ key, pixels }, levels) {
@@ -134,12 +136,12 @@ const methods = {
     ort.env.wasm.wasmBinary = wasm;
     ort.env.wasm.wasmPaths = { mjs: URL.createObjectURL(new Blob([module], { type: "text/javascript" })) };
     ({ seed } = constants);
-    const { psi_weights: weights, ...others } = parts;
-    projection = { data: new Float32Array(weights.slice().buffer), dim: constants.psiDim };
-    await methods.add({ parts: others });
-    await run("phi", { image: tensor(new Float32Array(3 * PIXELS), [1, 3, SIDE, SIDE]) });
+    projection = { dim: constants.psiDim };
+    Object.assign(graphs, parts);
+    await session("search"); // the first one compiles the runtime
   },
-  async add({ parts }) {
+  async add({ psi_weights: weights, ...parts }) {
+    if (weights) projection.data = new Float32Array(weights.slice().buffer);
     Object.assign(graphs, parts);
   },
   async forget() {

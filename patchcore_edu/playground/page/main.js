@@ -71,17 +71,28 @@ const judgement = async (one, details) => {
 
 const shown = () => state.groups.test[state.selected];
 
+/* Resolves when the first photograph is judged and drawn. */
+let drawn;
+const firstDrawn = new Promise((resolve) => {
+  drawn = resolve;
+});
+
 async function judgeSelected() {
   todo.judge = false;
   const one = shown();
   const { bank } = state;
   if (!one || !bank) return;
   const pixels = state.painted ?? one.pixels;
-  const verdict = await judgement({ key: state.painted ? null : one.key, pixels }, true);
+  const judging = judgement({ key: state.painted ? null : one.key, pixels }, true);
+  if (!bank.drawn) drawBank(); // while the engine judges
+  const verdict = await judging;
   if (state.bank !== bank) return; // other photographs were taken meanwhile
   verdict.pixels = pixels;
   state.verdict = verdict;
-  draw();
+  drawPhotograph();
+  drawMap();
+  requestAnimationFrame(() => setTimeout(drawRest)); // the map is shown first
+  drawn();
 }
 
 const score = (verdict) => ({ score: verdict.score, top: verdict.map.reduce((a, b) => Math.max(a, b), 0) });
@@ -122,21 +133,22 @@ async function change(settings) {
   } else await need("fit");
 }
 
-async function openSource(source) {
+async function openSource(source, before) {
   camera?.close();
   camera = null;
   get("own").hidden = source !== "files";
   get("live").hidden = source !== "camera";
   if (source === "files") return drawOwn();
   if (source === "camera") return openCamera();
-  await take(await bundled(source), KNOWN.selected);
+  await take(await bundled(source), before ?? { selected: KNOWN.selected });
 }
 
 /** Make these photographs the ones that are worked with. */
-async function take(groups, selected = 0) {
+async function take(groups, { selected = 0, strokes = [] } = {}) {
   seen = new Set();
   await engine.ask("forget");
-  Object.assign(state, { groups, selected, strokes: [], painted: null, cell: null, verdict: null, bank: null });
+  Object.assign(state, { groups, selected, strokes, cell: null, verdict: null, bank: null });
+  state.painted = painted();
   state.scores.clear();
   state.threshold = null;
   drawTools();
@@ -163,15 +175,11 @@ function theme() {
 async function start() {
   const { settings, nonsense } = fromFragment(location.hash);
   state.settings = settings;
-  const before = remembered();
   drawControls();
   await engine.start(showProgress);
   showProgress(0.8, "reading the photographs");
-  await openSource(settings.source);
-  if (before && before.selected < state.groups.test.length) {
-    Object.assign(state, { selected: before.selected, strokes: before.strokes });
-    await repaint();
-  }
+  // The scores of the other photographs follow one by one.
+  await Promise.race([openSource(settings.source, remembered()), firstDrawn]);
   showProgress(1, "");
   document.body.classList.add("ready");
   if (nonsense.length) tell(`The address held ${nonsense.join(" and ")}, which is no setting; it was left out.`);

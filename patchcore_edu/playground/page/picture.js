@@ -40,10 +40,15 @@ function squares([h, w]) {
 function draw() {
   if (!state.verdict) return;
   drawPhotograph();
-  drawFeatures();
-  if (state.bank.drawn) drawNearest();
-  else drawBank();
   drawMap();
+  drawRest();
+}
+
+/** What explains the map. */
+function drawRest() {
+  if (!state.verdict) return;
+  drawFeatures();
+  drawNearest();
   drawScores();
 }
 
