@@ -33,6 +33,7 @@ LESSON = [
     new_code_cell(EXPLORER.replace("NAME", "'PaintDefect'")),
     new_code_cell("from patchcore_edu import checks\nchecks.merge_levels(lambda maps: None)"),
     new_code_cell("import sys\nprint(6 * 7, sys.executable)"),
+    new_code_cell("from tqdm.auto import tqdm\nfor _ in tqdm(range(2), desc='slow work'): pass"),
 ]
 
 
@@ -107,6 +108,13 @@ def test_code_that_only_draws_is_folded(pages):
 
 def test_an_exercise_that_is_not_written_prints_nothing(pages):
     assert "merge_levels" in pages["01_one.html"] and "not written yet" not in pages["01_one.html"]
+
+
+def test_a_progress_bar_is_not_shown(folder, pages):
+    """In a kernel it is a widget, whose text would stay on the page."""
+    executed = command.execute(folder / "01_one.ipynb")
+    assert "slow work: 100%" in str(executed.cells[-1].outputs)
+    assert "slow work: 100%" not in pages["01_one.html"]
 
 
 def test_explorers_lead_into_the_playground_or_live_in_the_page(built, folder):
