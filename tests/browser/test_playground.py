@@ -263,6 +263,7 @@ def test_without_a_pointer(shared_playground):
     page.locator("#controls [name=p]:checked").focus()
     page.keyboard.press("ArrowRight")
     shared_playground.until("patchcore.state.bank.settings.p === 5")
+    shared_playground.settled()  # a photograph without a score has no button
     page.get_by_role("button", name="Code").focus()
     page.keyboard.press("Enter")
     expect(page.locator("#code-text")).to_contain_text("PatchCore(levels=(2, 3), p=5")
