@@ -2,14 +2,17 @@
 
 import os
 import resource
+import shutil
 import signal
+import subprocess
+import sys
 import time
 from multiprocessing import get_context
 
 import pytest
 import torch
 
-from patchcore_edu import MemoryBank, memory_bank
+from patchcore_edu import MemoryBank, files, memory_bank
 from patchcore_edu.files import folder_to_write, ordinary, replacing, writable
 
 FORK = get_context("fork")
@@ -56,6 +59,27 @@ def test_a_full_disk_leaves_the_old_bank(old, capfd):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert f"OSError: [Errno 27] {old} could not be written: File too large" in capfd.readouterr().err
+
+
+def test_a_small_disk_that_is_full_leaves_the_old_file(tmp_path, require):
+    require(shutil.which("unshare"), "unshare (util-linux)")
+    old = tmp_path / "old"
+    code = f"""import os, runpy
+replacing = runpy.run_path({files.__file__!r})["replacing"]
+with replacing({str(old)!r}) as file:
+    file.write(b"old")
+try:
+    with replacing({str(old)!r}) as file:
+        file.write(bytes(2**22))
+except OSError as error:
+    print(error)
+print(os.listdir({str(tmp_path)!r}), open({str(old)!r}).read())"""
+    # The disk is gone with the process.
+    mount = f'mount -t tmpfs -o size=1m none {tmp_path} || exit 77; exec {sys.executable} -c "$CODE"'
+    command = ["unshare", "--mount", "--map-root-user", "bash", "-c", mount]
+    done = subprocess.run(command, env=os.environ | {"CODE": code}, capture_output=True, text=True)
+    require(done.returncode != 77, f"a way to mount a small disk ({done.stderr.strip()})")
+    assert done.stdout == f"[Errno 28] {old} could not be written: No space left on device\n['old'] old\n", done.stderr
 
 
 def test_ctrl_c_leaves_a_whole_bank(tmp_path):
