@@ -1,4 +1,5 @@
 import re
+from functools import cache
 from pathlib import Path
 from urllib.error import URLError
 
@@ -34,6 +35,18 @@ def resnet18():
     network = torchvision.models.resnet18(weights=None)
     network(torch.rand(4, 3, 64, 64))
     return network.eval()
+
+
+@pytest.fixture(scope="module")
+def untrained():
+    """`untrained(name)`: a network with random weights, made once: drawing those of the wide one takes seconds."""
+
+    @cache
+    def untrained(name):
+        torch.manual_seed(0)
+        return load_backbone(name, weights=None)
+
+    return untrained
 
 
 @pytest.fixture(scope="module")
@@ -139,8 +152,8 @@ def test_levels_of_a_resnet_are_its_layers(resnet18, resnet18_file, photographs)
     "name, channels",
     [("resnet18", {1: 64, 2: 128, 3: 256, 4: 512}), ("wide_resnet50_2", {1: 256, 2: 512, 3: 1024, 4: 2048})],
 )
-def test_channels_and_strides_of_resnets(name, channels):
-    backbone = load_backbone(name, weights=None)
+def test_channels_and_strides_of_resnets(untrained, name, channels):
+    backbone = untrained(name)
     assert backbone.channels == channels
     assert backbone.strides == {1: 4, 2: 8, 3: 16, 4: 32}
 
@@ -236,9 +249,9 @@ def test_an_unknown_level(backbone, levels):
 
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "resnet18", "wide_resnet50_2"])
 @pytest.mark.parametrize("level", [1, 2, 3])
-def test_the_receptive_field_is_what_pixels_can_change(name, level):
+def test_the_receptive_field_is_what_pixels_can_change(untrained, name, level):
     torch.manual_seed(0)
-    net = load_backbone(name, weights=None)
+    net = untrained(name)
     for layer in net.modules():  # no activation is switched off, so that every path stays open
         if isinstance(layer, torch.nn.ReLU | torch.nn.ReLU6):
             layer.forward = lambda x: x

@@ -41,6 +41,7 @@ with (TESTS / "claims.csv").open(encoding="utf-8", newline="") as file:
     CLAIMS = list(csv.DictReader(file))
 TEXTURES = ("brick", "grass", "gravel")
 KINDS = ("scratch", "blob", "smear")
+MAP = 28  # pixels: maps are small where only scores are asked for, which have nothing to do with them
 CAUSAL = re.compile(
     r"\b(because|therefore|that is why|this is why|helps?|hurts?|makes?)\b"
     r"|\bso\b(?! (far|that|on\b|much|many|large|small|often|close|high|like|unlike|long))",
@@ -224,7 +225,7 @@ def test_eq_7_turns_few_pairs_round_on_brick():
     queries, mixed, moved = patches(split="test"), [], []
     for seed in range(10):
         fitted = PatchCore(backbone(), seed=seed).fit_patches(patches())
-        found = fitted.predict_patches(queries, 224)
+        found = fitted.predict_patches(queries, MAP)
         before, after = max_patch_score(found.patch_distance)[0], found.score
         turned = (before[:, None] > before) & (after[:, None] < after)
         assert turned.sum() <= 5
@@ -379,7 +380,7 @@ def of_border(border: str) -> tuple[PatchCore, float]:
     fitted = PatchCore(backbone(), coreset_ratio=0.02, conventions=conventions)
     fitted.fit_patches(fitted.patches_of(photographs("brick", "train").phi))
     good = {j: maps[:16] for j, maps in photographs("brick", "test").phi.items()}
-    return fitted, float(fitted.predict_patches(fitted.patches_of(good), 224).score.max())
+    return fitted, float(fitted.predict_patches(fitted.patches_of(good), MAP).score.max())
 
 
 def lined(images: torch.Tensor, row: int, grey: float = 0.95) -> torch.Tensor:
@@ -397,7 +398,7 @@ def test_zeros_find_a_light_line_inside_and_seldom_at_the_rim_and_no_other_rule_
 
     def alarms(border, phi):
         fitted, highest = of_border(border)
-        return int((fitted.predict_patches(fitted.patches_of(phi), 224).score > highest).sum())
+        return int((fitted.predict_patches(fitted.patches_of(phi), MAP).score > highest).sum())
 
     zero, *others = ({w: alarms(border, phi) for w, phi in light.items()} for border in ("zero", "clip", "valid"))
     assert zero["centre"] >= 13 and zero["rim"] <= 5
@@ -515,7 +516,7 @@ def test_scores_of_official_are_far_larger():
         fitted = PatchCore(backbone(), coreset_ratio=0.01, conventions=name)
         good, test = ({j: m[:8] for j, m in photographs("brick", s).phi.items()} for s in ("train", "test"))
         largest[name] = (
-            fitted.fit_patches(fitted.patches_of(good)).predict_patches(fitted.patches_of(test), 224).score.max()
+            fitted.fit_patches(fitted.patches_of(good)).predict_patches(fitted.patches_of(test), MAP).score.max()
         )
     assert largest["official"] > 20 * largest["paper"]
 
@@ -536,28 +537,6 @@ def test_another_merge_or_bank_may_change_the_order_of_images():
     assert order() != copied and order() != order(ratio=1)
 
 
-@lru_cache
-def of_choice(**change) -> tuple[float, ...]:
-    """Image AUROC on brick with ten seeds, as 10_paper_and_codes measures it."""
-    values, conventions = [], replace(CONVENTIONS["paper"], **change)
-    good, test = (photographs("brick", split).phi for split in ("train", "test"))
-    of_patches = PatchCore(backbone(), conventions=conventions).patches_of
-    good, test = of_patches({j: maps[:16] for j, maps in good.items()}), of_patches(test)
-    for seed in range(10):
-        fitted = PatchCore(backbone(), coreset_ratio=0.01, conventions=conventions, seed=seed).fit_patches(good)
-        values.append(auroc(fitted.predict_patches(test, 224).score, labels()))
-    return tuple(values)
-
-
-def test_the_border_rule_is_told_apart_and_psi_and_start_are_not():
-    paper = of_choice()
-    assert apart(of_choice(border="clip"), paper)
-    for change in ({"projection": None}, {"projection": "linear"}, {"start": "mean of ten"}, {"squared": True}):
-        assert not apart(of_choice(**change), paper), change
-    # Three seeds would have shown a difference that is not there.
-    assert apart(of_choice(projection=None)[:3], paper[:3])
-
-
 def test_a_scale_of_its_own_makes_every_good_map_bright():
     maps = model("brick")[1].anomaly_map
     low, high = maps[:8].median(), maps.max()
@@ -574,15 +553,15 @@ def test_smoothing_lowers_the_maximum():
 def test_overlapping_crops_give_too_low_a_threshold():
     good = patches()
     fitted = PatchCore(backbone()).fit_patches(good[:24])
-    new = fitted.predict_patches(patches(split="test"), 224).score
-    overlapping = float(fitted.predict_patches(good[24:], 224).score.max())
+    new = fitted.predict_patches(patches(split="test"), MAP).score
+    overlapping = float(fitted.predict_patches(good[24:], MAP).score.max())
     assert overlapping < new[:8].max() and (new[8:16] > overlapping).all()
 
 
 def test_a_defect_in_the_bank_scores_nothing():
     scratched = patches(split="test")[of_kind("scratch")]
     fitted = PatchCore(backbone(), coreset_ratio=1).fit_patches(scratched)
-    assert fitted.predict_patches(scratched, 224).score.max() < 1e-3
+    assert fitted.predict_patches(scratched, MAP).score.max() < 1e-3
 
 
 def test_a_centre_crop_hides_a_line_at_the_rim():

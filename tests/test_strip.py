@@ -3,20 +3,14 @@
 import pytest
 import torch
 
-from patchcore_edu import PatchCore, aggregate, feature_maps
-from patchcore_edu.datasets import PhotoTextures
+from patchcore_edu import aggregate, feature_maps
+from patchcore_edu.explorers.machinery.photographs import model as kept_model
+from patchcore_edu.explorers.machinery.photographs import photographs
 from patchcore_edu.strip import STAGES, followed, plane, strip
 
 
-@pytest.fixture(scope="module")
-def judged(backbone):
-    tests = PhotoTextures("brick", "test")
-    model = PatchCore(backbone).fit(PhotoTextures("brick", "train"))
-    return tests, model, model.predict(torch.stack([sample.image for sample in tests]))
-
-
-def test_every_number_is_that_of_patchcore(judged, backbone):
-    tests, model, prediction = judged
+def test_every_number_is_that_of_patchcore(backbone):
+    (model, prediction), tests = kept_model(), photographs("brick", "test").dataset
     scratch = next(i for i, sample in enumerate(tests) if sample.defect == "scratch")
     good = [i for i, sample in enumerate(tests) if not sample.anomalous]
     odd = max(good, key=lambda i: prediction.score[i])
