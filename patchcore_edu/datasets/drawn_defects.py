@@ -55,9 +55,20 @@ def _smear(texture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     across = (column - x) * np.sin(angle) - (row - y) * np.cos(angle)
     inside = _soft((np.hypot(along / long, across / short) - 1) * short)
     steps = np.linspace(-0.6 * long, 0.6 * long, round(1.2 * long))
-    shifts = [(step * np.sin(angle), step * np.cos(angle)) for step in steps]
-    blurred = np.mean([ndimage.shift(texture, shift, order=1, mode="reflect") for shift in shifts], axis=0)
+    blurred = _mean_shifted(texture, np.outer(steps, [np.sin(angle), np.cos(angle)]))
     return texture + inside * (blurred - texture)
+
+
+def _mean_shifted(texture: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+    """The mean of a picture shifted by each (rows, columns), its surroundings mirrored, as one product of spectra."""
+    reach = int(np.abs(shifts).max()) + 2
+    wide = np.pad(texture, reach, mode="symmetric")
+    kernel, whole, part = np.zeros(wide.shape), np.floor(shifts).astype(int), shifts % 1
+    for corner in ((0, 0), (0, 1), (1, 0), (1, 1)):  # between pixels, the four around count by how near they are
+        share = np.where(corner, part, 1 - part).prod(1) / len(shifts)
+        np.add.at(kernel, tuple((whole + corner + reach).T), share)
+    blurred = np.fft.irfft2(np.fft.rfft2(wide) * np.fft.rfft2(kernel), wide.shape)
+    return blurred[2 * reach :, 2 * reach :]
 
 
 #: Each takes a grey crop (H, W) in [0, 1] and a random generator, and returns the changed crop.
