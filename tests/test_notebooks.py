@@ -50,7 +50,7 @@ def run(sources: list[str], folder: Path) -> list[NotebookNode]:
     notebook = nbformat.v4.new_notebook(cells=cells)
     client = NotebookClient(
         notebook,
-        timeout=120,
+        timeout=600,  # seconds a cell, on a machine that has much else to do
         kernel_name="python3",
         kernel_manager_class=ForkingKernelManager if FORKS else AsyncKernelManager,
         resources={"metadata": {"path": folder}},
