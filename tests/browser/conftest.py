@@ -239,8 +239,10 @@ class OpenExplorer:
         [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
         const context = canvas.getContext("2d");
         context.drawImage(image, 0, 0);
-        const bytes = Array.from(context.getImageData(0, 0, canvas.width, canvas.height).data);
-        return bytes.reduce((sum, byte, i) => sum + (i % 4 < 3 ? byte : 0), 0);  // without the opacity
+        const bytes = context.getImageData(0, 0, canvas.width, canvas.height).data;
+        let sum = 0;
+        for (let i = 0; i < bytes.length; i += 4) sum += bytes[i] + bytes[i + 1] + bytes[i + 2];  // without the opacity
+        return sum;
     }).join()"""
     FRESH = """
 import io
