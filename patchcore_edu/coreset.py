@@ -6,10 +6,11 @@ from math import floor
 import torch
 from tqdm.auto import tqdm
 
+from patchcore_edu.aggregation import LONGEST
 from patchcore_edu.coreset_race import BLOCK, between, races
 from patchcore_edu.nearest_neighbours import nearest_neighbours, single_or_double
 from patchcore_edu.threads import without_barriers
-from patchcore_edu.validation import one_of, real_number, real_tensor, row_numbers, whole_number
+from patchcore_edu.validation import one_of, real_number, real_tensor, row_numbers, shown, whole_number
 
 PROJECTIONS = ("gaussian", "linear", "sparse")
 STARTS = ("random", "random, dropped", "mean of ten", "far from the mean")
@@ -85,7 +86,7 @@ def greedy_coreset(
 
 def _coreset_size(n: int, ratio: float | None, size: int | None) -> int:
     if (ratio is None) == (size is None):
-        raise ValueError(f"ratio was {ratio!r} and size was {size!r}; give exactly one of them")
+        raise ValueError(f"ratio was {shown(ratio)} and size was {shown(size)}; give exactly one of them")
     if size is not None:
         return whole_number("size", size, at_most=n)
     rows = real_number("ratio", ratio, 0, 1, open_below=True) * n
@@ -124,7 +125,7 @@ def random_projection(
         (N, d*), of the vectors' dtype.
 
     Raises:
-        ValueError: for another rank, dim below 1, an unknown kind, a seed that is no whole number.
+        ValueError: for another rank, dim outside 1 … 2²⁰, an unknown kind, a seed that is no whole number.
 
     Example:
         >>> random_projection(torch.eye(3, 512), dim=128).shape
@@ -138,7 +139,7 @@ def random_projection(
         from sklearn.random_projection import johnson_lindenstrauss_min_dim
 
         dim = max(1, int(johnson_lindenstrauss_min_dim(len(vectors), eps=0.9)))  # for a single row the bound is 0
-    whole_number("dim", dim)
+    whole_number("dim", dim, at_most=LONGEST)
     d = vectors.shape[1]
     generator = torch.Generator().manual_seed(whole_number("seed", seed, at_least=0))
     if one_of("kind", kind, PROJECTIONS) == "gaussian":
