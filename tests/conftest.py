@@ -69,7 +69,7 @@ def peak(require):
 
 @pytest.fixture(scope="session")
 def playground(require, tmp_path_factory):
-    """The folder of the playground, built once for all workers of the session."""
+    """The folder of the playground, built once for all workers of the session, as it lies beside the course's pages."""
     from patchcore_edu.playground import build
 
     require(shutil.which("npm"), "Node.js with npm")
@@ -81,5 +81,5 @@ def playground(require, tmp_path_factory):
         fcntl.flock(lock, fcntl.LOCK_EX)
         out = folder / "site"
         if not (out / "playground.html").exists():
-            build(out)
+            build(out, course=True)
     return out

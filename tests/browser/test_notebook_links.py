@@ -28,8 +28,8 @@ def open_notebook(browser, served):
 
     def open_notebook(name):
         opened.append(browser.new_context(viewport={"width": 1280, "height": 900}))
+        opened[-1].set_default_timeout(60_000)  # for the page that the link opens, too
         page = opened[-1].new_page()
-        page.set_default_timeout(60_000)
         page.goto(f"{served[0]}/lab/tree/{name}.ipynb?token=secret")
         return page, page.get_by_role("link", name="open the playground")
 

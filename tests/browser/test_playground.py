@@ -259,7 +259,7 @@ def test_without_a_pointer(shared_playground):
         if role in named and not node["ignored"]:
             seen.add(role)
             assert node.get("name", {}).get("value"), node
-    assert {"button", "slider", "radio", "checkbox", "combobox", "application"} <= seen
+    assert {"button", "slider", "radio", "checkbox", "combobox", "link", "application"} <= seen
     page.locator("#controls [name=p]:checked").focus()
     page.keyboard.press("ArrowRight")
     shared_playground.until("patchcore.state.bank.settings.p === 5")
