@@ -1,5 +1,7 @@
 """Eq. (2): f_agg turns the vectors of a neighbourhood into one vector."""
 
+from collections.abc import Callable
+
 import torch
 from torch.nn.functional import adaptive_avg_pool1d, avg_pool2d, unfold
 
@@ -65,12 +67,26 @@ def aggregate(
             f"which has {phi_j.shape[-2]} × {phi_j.shape[-1]}"
         )
     padding = 0 if border == "valid" else r
-    return avg_pool2d(phi_j, width, stride=1, padding=padding, count_include_pad=border == "zero")
+    return averaged(lambda maps: avg_pool2d(maps, width, 1, padding, count_include_pad=border == "zero"), phi_j)
+
+
+def averaged(average: Callable[[torch.Tensor], torch.Tensor], values: torch.Tensor) -> torch.Tensor:
+    """`average(values)`, also where a sum on the way is beyond the dtype: no mean of finite numbers is.
+
+    >>> averaged(lambda values: values.mean(0), torch.tensor([3e38, 1e38]))
+    tensor(2.0000e+38)
+    """
+    means = average(values)
+    if torch.compiler.is_exporting() or torch.isfinite(means.sum()):
+        return means
+    smaller = average(values * 2.0**-32) * 2.0**32  # powers of two round nothing; sums of 2³² numbers then fit
+    largest = torch.finfo(values.dtype).max
+    return torch.where(means.isfinite(), means, smaller.clamp(-largest, largest))
 
 
 def _flattened(phi_j: torch.Tensor, p: int, dim: int) -> torch.Tensor:
     n, _, height, width = phi_j.shape
     padding = (p - 1) // 2
     windows = unfold(phi_j, p, padding=padding).transpose(1, 2)  # (n, h·w, c·p·p)
-    pooled = adaptive_avg_pool1d(windows, dim)
+    pooled = averaged(lambda numbers: adaptive_avg_pool1d(numbers, dim), windows)
     return pooled.transpose(1, 2).reshape(n, dim, height + 2 * padding - p + 1, width + 2 * padding - p + 1)

@@ -56,7 +56,7 @@ class Conventions:
             whole_number("merged_dim", self.merged_dim, at_most=LONGEST)
         one_of("projection", self.projection, (None, *PROJECTIONS))
         if self.projection_dim is not None:
-            whole_number("projection_dim", self.projection_dim)
+            whole_number("projection_dim", self.projection_dim, at_most=LONGEST)
         one_of("start", self.start, STARTS)
         one_of("squared", self.squared, (False, True))
         one_of("reweighting", self.reweighting, (False, True))

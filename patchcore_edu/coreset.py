@@ -125,7 +125,8 @@ def random_projection(
         (N, d*), of the vectors' dtype.
 
     Raises:
-        ValueError: for another rank, dim outside 1 … 2²⁰, an unknown kind, a seed that is no whole number.
+        ValueError: for another rank, dim outside 1 … 2²⁰, an unknown kind, a seed that is no whole number, or vectors
+            that are led beyond the dtype.
 
     Example:
         >>> random_projection(torch.eye(3, 512), dim=128).shape
@@ -153,7 +154,10 @@ def random_projection(
         sign = torch.randint(0, 2, (d, dim), generator=generator) * 2 - 1
         kept = torch.rand(d, dim, generator=generator) < d**-0.5
         weights = sign * kept * (d**0.5 / dim) ** 0.5
-    return vectors @ weights.to(vectors.dtype)
+    projected = vectors @ weights.to(vectors.dtype)
+    if not torch.isfinite(projected.sum()) and not torch.isfinite(projected).all():
+        raise ValueError(f"vectors are so large that ψ leads beyond {vectors.dtype}; divide them by one number")
+    return projected
 
 
 def covering_radius(vectors: torch.Tensor, chosen: torch.Tensor | Sequence[int]) -> float:

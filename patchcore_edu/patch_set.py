@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch.nn.functional import adaptive_avg_pool1d, interpolate
 
-from patchcore_edu.aggregation import LONGEST, aggregate
+from patchcore_edu.aggregation import LONGEST, aggregate, averaged
 from patchcore_edu.neighbourhood import LARGEST
 from patchcore_edu.validation import one_of, real_tensor, shown, whole_number
 
@@ -116,7 +116,8 @@ def merge_levels(maps: list[torch.Tensor], merge: str = "concatenate", dim: int 
     n, _, height, width = finest.shape
     pooled = finest.new_empty(n, height * width, dim)
     for i in range(n):  # one by one: the joined maps of all images would be several times as large as the result
-        pooled[i] = adaptive_avg_pool1d(_joined([level[i : i + 1] for level in maps])[0].flatten(1).T, dim)
+        joined = _joined([level[i : i + 1] for level in maps])[0].flatten(1).T
+        pooled[i] = averaged(lambda numbers: adaptive_avg_pool1d(numbers, dim), joined)
     return pooled.transpose(1, 2).reshape(n, dim, height, width)
 
 

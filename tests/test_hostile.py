@@ -69,6 +69,7 @@ TAKES_A_TENSOR = {
         (lambda: aggregate(maps, 1, pooling="flattened", dim=2**31), "dim was 2147483648; it must be a whole number"),
         (lambda: merge_levels([maps], "pool", 2**62), "dim was 4611686018427387904; it must be a whole number from 1"),
         (lambda: random_projection(patches[0, 0], 2**31), "dim was 2147483648; it must be a whole number from 1 to"),
+        (lambda: random_projection(torch.full((4, 300), 3e38), 3), "vectors are so large that ψ leads beyond torch."),
         (lambda: greedy_coreset(patches[0, 0], 10**5000, 1), "ratio was of type int and size was 1; give exactly one"),
         (lambda: memory_bank(np.array(1.0)), "patches was of type ndarray; it must be tensors (n, h', w', d)"),
         (lambda: memory_bank(patches).origin(4), "row held numbers from 4 to 4; they must lie from 0 to 3"),
@@ -171,6 +172,30 @@ def test_what_is_no_batch_is_named(backbone, wrong):
 def test_what_are_no_maps_is_named(backbone, wrong):
     with pytest.raises(ValueError, match=r"^phi was "):
         PatchCore(backbone).patches_of(wrong)
+
+
+MEANS = {
+    "zero": lambda maps: aggregate(maps, 3),
+    "clip": lambda maps: aggregate(maps, 3, "clip"),
+    "valid": lambda maps: aggregate(maps, 3, "valid"),
+    "flattened": lambda maps: aggregate(maps, 3, pooling="flattened", dim=4),
+    "pool": lambda maps: merge_levels([maps, maps[:, :, ::2, ::2]], "pool", 3),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("mean", MEANS.values(), ids=MEANS)
+def test_a_mean_of_huge_numbers_is_right_although_their_sum_is_beyond_the_dtype(mean, dtype):
+    """It was infinite, without a word. Other cells of the same maps keep their small numbers."""
+    largest = torch.finfo(dtype).max
+    for factor in (largest, largest / 2, -largest / 4):
+        numbers = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(dtype)
+        numbers[0, :, :4] *= factor
+        found, unit = mean(numbers), abs(factor)
+        expected = mean(numbers.double() / unit) if dtype != torch.float64 else mean(numbers / unit)
+        bound = 4 * torch.finfo(dtype).eps
+        torch.testing.assert_close(found.double() / unit, expected, rtol=bound, atol=bound)
+        torch.testing.assert_close(found[1], mean(numbers[1:])[0])
 
 
 def test_half_precision_is_weighted_in_single():
