@@ -98,7 +98,7 @@ def test_02_neighbourhood():
         "02_neighbourhood", f"{inside} inside. {corner} in a corner", f"{len(neighbourhood(9, 9, 2, (28, 28)))}, not 4"
     )
     incomplete = sum(len(neighbourhood(h, w, 3, (28, 28))) < 9 for h in range(28) for w in range(28))
-    said("02_neighbourhood", f"{incomplete} places. Complete are 26 × 26 = {784 - incomplete}")
+    said("02_neighbourhood", f"{incomplete} places. The other 26 × 26 = {784 - incomplete} are complete")
 
 
 def test_03_aggregation(phi):
@@ -157,7 +157,7 @@ def test_05_memory_bank():
     entries, tests = (patch_set({j: photographs("brick", split).phi[j] for j in (2, 3)}) for split in ("train", "test"))
     inside = entries[:, 1:-1, 1:-1]
     far = [float((part - tests[16, 12, 9]).norm(dim=3).min()) for part in (inside, entries)]
-    said("05_memory_bank", "the scratch is {:.1f} from its nearest entry in place of {:.1f}.".format(*far))
+    said("05_memory_bank", "the scratch is {:.1f} from its nearest entry instead of {:.1f}.".format(*far))
 
 
 def test_06_coreset():
@@ -188,7 +188,9 @@ def test_06_coreset():
 
     greedy, random = sorted(map(in_order, picks)), sorted(map(in_order, draws))
     said("06_coreset", f"All rows put {in_order(slice(None))} of the 384 pairs in the right order.")
-    said("06_coreset", f"puts {greedy[0]} to {greedy[-1]} of them, the random 1 % only {random[0]} to {random[-1]}.")
+    said(
+        "06_coreset", f"{greedy[0]} to {greedy[-1]} of them correctly, the random 1 % only {random[0]} to {random[-1]}."
+    )
 
 
 def test_07_anomaly_score():
