@@ -53,7 +53,8 @@ def greedy_coreset(
 
     Returns:
         (l,) int64, row numbers in the order chosen, each once: those of the algorithm in double precision, whatever
-        the scale and the offset (how far products round is measured, not proven). Equal distances go to the lowest row.
+        the scale and the offset (how far products round is measured, not proven). Equal distances go to the lowest row;
+        those that differ only in the last digit of double precision may change places.
         Some 20 MiB, 32 bytes a row and the chosen rows are used; where many rows are nearly equal, a copy in double.
 
     Raises:

@@ -1,6 +1,8 @@
+from fractions import Fraction
 from importlib import import_module
 from math import comb, dist
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -184,6 +186,24 @@ def test_exact_ties_go_to_the_lowest_row(dtype, bank, seed, candidates):
         patch.setattr(coreset_race, "CANDIDATES", candidates)
         chosen = greedy_coreset(M, size=len(M), seed=seed).tolist()
     assert chosen == literal(M, len(M), chosen[0])
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_among_ties_that_a_scale_rounds_each_pick_is_the_farthest_but_for_the_last_digit(seed):
+    """Distances by fractions, without any rounding: whole numbers times a random scale tie only nearly."""
+    rng = np.random.default_rng(seed)
+    M = torch.from_numpy(rng.integers(-3, 4, (30, 6)) * 10 ** rng.uniform(-20, 20))
+    exact = [[Fraction(x) for x in row] for row in M.tolist()]
+
+    def squared(i, j):
+        return sum((a - b) ** 2 for a, b in zip(exact[i], exact[j], strict=True))
+
+    first, *picks = greedy_coreset(M, size=20, seed=seed).tolist()
+    nearest = {i: squared(i, first) for i in range(30) if i != first}
+    for pick in picks:
+        assert nearest[pick] >= max(nearest.values()) * (1 - 4 * Fraction(torch.finfo(torch.float64).eps))
+        del nearest[pick]
+        nearest = {i: min(distance, squared(i, pick)) for i, distance in nearest.items()}
 
 
 def test_threads_give_the_same_picks():

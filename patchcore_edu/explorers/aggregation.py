@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 from patchcore_edu import colours
 from patchcore_edu.aggregation import aggregate
 from patchcore_edu.anomaly_score import patch_neighbours
-from patchcore_edu.explorers.machinery.base import Explorer, Picture, steps, whole
+from patchcore_edu.explorers.machinery.base import Explorer, Picture, Whole, steps, whole
 from patchcore_edu.explorers.machinery.canvas import png
 from patchcore_edu.explorers.machinery.photographs import photographs
 
@@ -47,8 +47,8 @@ class State(traitlets.HasTraits):
     p = steps("p, cells across", 3, (1, 3, 5, 7, 9))
     k = whole("Number k of the output", 10, 0, CHANNELS - 1)
     dim = steps("dim of flattened", 80, {"40 = c": 40, "60 = 1.5 c": 60, "80 = 2 c": 80, "160 = 4 c": 160})
-    h = traitlets.Int(0, min=0, max=SHAPE[0] - 1)
-    w = traitlets.Int(9, min=0, max=SHAPE[1] - 1)
+    h = Whole(0, min=0, max=SHAPE[0] - 1)
+    w = Whole(9, min=0, max=SHAPE[1] - 1)
 
 
 def render(state: State) -> Picture:

@@ -12,7 +12,7 @@ from skimage.measure import find_contours
 
 from patchcore_edu import colours, figures
 from patchcore_edu.anomaly_map import UPSAMPLINGS, anomaly_map
-from patchcore_edu.explorers.machinery.base import Explorer, Picture, choice, real, switch, whole
+from patchcore_edu.explorers.machinery.base import Explorer, Picture, Whole, choice, real, switch, whole
 from patchcore_edu.explorers.machinery.canvas import png
 from patchcore_edu.explorers.machinery.photographs import model, photographs
 from patchcore_edu.explorers.machinery.pixels import counted
@@ -32,8 +32,8 @@ class State(traitlets.HasTraits):
     upsampling = choice("Upsampling", "bilinear", UPSAMPLINGS)
     threshold = real("Threshold, a distance", 29.5, 15, 55, 0.5)
     own_scale = switch("Draw the map on a scale of its own")
-    h = traitlets.Int(12, min=0, max=SIDE - 1)
-    w = traitlets.Int(9, min=0, max=SIDE - 1)
+    h = Whole(12, min=0, max=SIDE - 1)
+    w = Whole(9, min=0, max=SIDE - 1)
 
 
 def render(state: State) -> Picture:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from patchcore_edu import colours, figures
 from patchcore_edu.anomaly_score import image_score, max_patch_score, reweighting_factor
-from patchcore_edu.explorers.machinery.base import Explorer, Picture, steps, whole
+from patchcore_edu.explorers.machinery.base import Explorer, Picture, Whole, steps, whole
 from patchcore_edu.explorers.machinery.canvas import png
 from patchcore_edu.explorers.machinery.photographs import model, photographs, seen_in
 from patchcore_edu.metrics import auroc
@@ -27,8 +27,8 @@ class State(traitlets.HasTraits):
 
     photograph = whole("Photograph, 0–39", 16, 0, 39)
     b = steps("b, neighbours of m*", 9, (1, 2, 3, 5, 9, 20, 50))
-    h = traitlets.Int(12, min=0, max=SIDE - 1)
-    w = traitlets.Int(9, min=0, max=SIDE - 1)
+    h = Whole(12, min=0, max=SIDE - 1)
+    w = Whole(9, min=0, max=SIDE - 1)
 
 
 def render(state: State) -> Picture:

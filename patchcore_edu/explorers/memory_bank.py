@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from scipy.linalg import eigh
 
 from patchcore_edu import colours, figures
-from patchcore_edu.explorers.machinery.base import Explorer, Picture, settings_that_fit, steps, whole
+from patchcore_edu.explorers.machinery.base import Explorer, Picture, Whole, settings_that_fit, steps, whole
 from patchcore_edu.explorers.machinery.canvas import png
 from patchcore_edu.explorers.machinery.photographs import backbone, photographs, seen_in
 from patchcore_edu.memory_bank import MemoryBank, memory_bank
@@ -33,8 +33,8 @@ class State(traitlets.HasTraits):
     p = whole("p, cells across", 3, 1, 9)
     s = whole("s, stride", 1, 1, 4)
     levels = steps("Levels", (2, 3), LEVELS)
-    h = traitlets.Int(12, min=0, max=SIDE - 1)
-    w = traitlets.Int(12, min=0, max=SIDE - 1)
+    h = Whole(12, min=0, max=SIDE - 1)
+    w = Whole(12, min=0, max=SIDE - 1)
 
 
 @dataclass(frozen=True)

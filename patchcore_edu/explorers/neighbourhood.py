@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 
 from patchcore_edu import colours, figures
 from patchcore_edu.aggregation import BORDERS, aggregate
-from patchcore_edu.explorers.machinery.base import Explorer, Picture, choice, whole
+from patchcore_edu.explorers.machinery.base import Explorer, Picture, Whole, choice, whole
 from patchcore_edu.explorers.machinery.canvas import png
 from patchcore_edu.explorers.machinery.photographs import photographs
 from patchcore_edu.neighbourhood import neighbourhood, radius
@@ -30,8 +30,8 @@ assert set(RULES.values()) == set(BORDERS)
 class State(traitlets.HasTraits):
     """A cell of the level-2 map of one photograph, p, and the rule for the border."""
 
-    h = traitlets.Int(0, min=0, max=SHAPE[0] - 1)
-    w = traitlets.Int(9, min=0, max=SHAPE[1] - 1)
+    h = Whole(0, min=0, max=SHAPE[0] - 1)
+    w = Whole(9, min=0, max=SHAPE[1] - 1)
     p = whole("p, cells across", 3, 1, 9)
     border = choice("At the border", "zero", RULES)
 

@@ -39,6 +39,7 @@ from patchcore_edu.files import replacing
 from patchcore_edu.metrics import PRO_LIMIT, auroc, curve_area
 from patchcore_edu.neighbourhood import radius
 from patchcore_edu.patchcore import PatchCore, Prediction
+from patchcore_edu.validation import shown
 
 PHOTOGRAPHS, SIZE = 8, 224
 LEVELS = {"1": (1,), "2": (2,), "3": (3,), "4": (4,), "1 and 2": (1, 2), "2 and 3": (2, 3), "2, 3 and 4": (2, 3, 4)}
@@ -72,6 +73,13 @@ class State(traitlets.HasTraits):
     ratio = steps("Ratio kept", 0.01, RATIOS)
     b = steps("b, neighbours of m*", 9, (1, 2, 3, 5, 9, 20, 50))
     last = traitlets.Dict(allow_none=True, default_value=None)
+
+    @traitlets.validate("last")
+    def _are_settings(self, proposal: dict) -> dict[str, object] | None:
+        last = proposal["value"]
+        if last is not None and set(last) != set(SETTINGS):
+            raise traitlets.TraitError(f"last was {shown(last)}; it must be None or have {', '.join(SETTINGS)}")
+        return last and settings(State(**last))
 
 
 def settings(state: State) -> dict[str, object]:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from patchcore_edu import colours, figures
 from patchcore_edu.anomaly_score import reweighting_factor
-from patchcore_edu.explorers.machinery.base import Explorer, Picture, steps
+from patchcore_edu.explorers.machinery.base import Explorer, Picture, Whole, steps
 from patchcore_edu.explorers.machinery.canvas import png
 from patchcore_edu.nearest_neighbours import nearest_neighbours
 
@@ -23,8 +23,8 @@ class State(traitlets.HasTraits):
     """b, and where the test patch is."""
 
     b = steps("b, neighbours of m*", 9, (1, 2, 3, 5, 9, 20, 31))
-    h = traitlets.Int(14, min=0, max=SIDE - 1)
-    w = traitlets.Int(11, min=0, max=SIDE - 1)
+    h = Whole(14, min=0, max=SIDE - 1)
+    w = Whole(11, min=0, max=SIDE - 1)
 
 
 def render(state: State) -> Picture:

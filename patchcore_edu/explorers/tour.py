@@ -14,7 +14,7 @@ from scipy.ndimage import distance_transform_edt
 
 from patchcore_edu import colours, figures
 from patchcore_edu.anomaly_score import max_patch_score
-from patchcore_edu.explorers.machinery.base import Explorer, Picture, real, switch, whole
+from patchcore_edu.explorers.machinery.base import Explorer, Picture, Whole, real, switch, whole
 from patchcore_edu.explorers.machinery.canvas import png
 from patchcore_edu.explorers.machinery.photographs import model, photographs
 from patchcore_edu.patchcore import Prediction
@@ -36,8 +36,8 @@ class State(traitlets.HasTraits):
     brush = whole("Brush, pixels across", 8, 2, 40)
     grey = real("Grey, 0 black to 1 white", 0.95, 0, 1, 0.05)
     smear = switch("Smear the pixels instead of painting")
-    h = traitlets.Int(6, min=0, max=27)
-    w = traitlets.Int(13, min=0, max=27)
+    h = Whole(6, min=0, max=27)
+    w = Whole(13, min=0, max=27)
     strokes = traitlets.List([SCRATCH])
 
     @traitlets.validate("strokes")

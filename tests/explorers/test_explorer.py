@@ -1,7 +1,9 @@
 """Every explorer without a browser: states at their extremes, bounded memory, static pictures."""
 
 import io
+from contextlib import suppress
 
+import numpy as np
 import pytest
 import torch
 import traitlets
@@ -12,6 +14,8 @@ from patchcore_edu import aggregate, explorers
 from patchcore_edu.explorers import Aggregation, Neighbourhood, PatchSet
 from patchcore_edu.explorers.machinery import kept_text
 from patchcore_edu.explorers.machinery.base import KEPT, Explorer, Picture, choice, settings_that_fit, switch, whole
+
+PIPELINE = {"category": "brick", "conventions": "paper", "levels": (2, 3), "p": 3, "s": 1, "ratio": 0.01, "b": 9}
 
 
 class Toy(Explorer):
@@ -107,6 +111,48 @@ def test_settings_out_of_range_are_refused():
         Toy(border="wrap")
     with pytest.raises(ValueError, match=r"settings were \['q'\]; they may be \['border', 'p', 's', 'shared'\]"):
         Toy(q=1)
+
+
+ODD = (None, "3", [1], 10**30, float("nan"), np.array([1, 2]), torch.tensor(3))
+
+
+@pytest.mark.parametrize("name", explorers.__all__)
+def test_a_state_takes_nothing_that_its_picture_cannot_be_drawn_of(name):
+    """True for 1 made tensors of another shape, 3.0 for 3 and NaN a picture that failed, and a state that stayed."""
+    state = getattr(explorers, name).State()
+    for trait in state.trait_names():
+        value = getattr(state, trait)
+        if type(value) not in (int, float, str, tuple):
+            continue
+        for odd in (*ODD, True, float(value), np.int64(value)) if type(value) is int else ODD:
+            with suppress(traitlets.TraitError):
+                setattr(state, trait, odd)
+            assert getattr(state, trait) == value and type(getattr(state, trait)) is type(value)
+
+
+@pytest.mark.parametrize("message", [{"h": 99}, {"h": 3, "w": -1}, {"w": True}, {"h": 10**30, "w": 10**30}])
+def test_a_place_off_the_map_is_not_kept_by_the_canvas(message):
+    explorer = Neighbourhood(h=5, w=6)
+    with pytest.raises(traitlets.TraitError):
+        explorer.canvas.set_state(message)
+    assert (explorer.canvas.h, explorer.canvas.w) == (explorer.state.h, explorer.state.w) == (5, 6)
+    explorer.canvas.set_state({"h": 7})
+    assert explorer.state.h == 7
+
+
+def test_a_list_in_which_nothing_is_chosen_shows_the_state_again():
+    toy = Toy()
+    with pytest.raises(traitlets.TraitError):
+        toy.controls["border"].set_state({"index": None})
+    assert toy.controls["border"].value == toy.state.border == "clip"
+
+
+def test_the_last_settings_are_settings():
+    state = explorers.Pipeline.State()
+    for wrong in ({}, {"p": 3}, {**PIPELINE, "p": True}, {**PIPELINE, "levels": [2, 3]}):
+        with pytest.raises(traitlets.TraitError):
+            state.last = wrong
+    state.last = PIPELINE
 
 
 def test_visited_settings_are_kept_and_their_number_is_bounded():

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from textwrap import wrap
@@ -57,23 +58,51 @@ class Picture:
         return self.figure if isinstance(self.figure, tuple) else (self.figure,)
 
 
-def whole(label: str, default: int, low: int, high: int) -> traitlets.Int:
+class Whole(traitlets.Int):
+    """A whole number. True and False are none, though Python takes them for 1 and 0: a tensor does not."""
+
+    def validate(self, obj: traitlets.HasTraits, value: object) -> int:
+        if isinstance(value, bool):
+            self.error(obj, value)
+        return super().validate(obj, value)
+
+
+class _Real(traitlets.Float):
+    """A number between its limits; NaN, which is neither below nor above one, is none."""
+
+    def validate(self, obj: traitlets.HasTraits, value: object) -> float:
+        value = super().validate(obj, value)
+        if value != value:
+            self.error(obj, value)
+        return value
+
+
+class _OneOf(traitlets.Enum):
+    """One of its values, of its type too: 3.0 is not 3, and an array is equal to nothing at once."""
+
+    def validate(self, obj: traitlets.HasTraits, value: object) -> object:
+        if not any(type(value) is type(allowed) and value == allowed for allowed in self.values):
+            self.error(obj, value)
+        return value
+
+
+def whole(label: str, default: int, low: int, high: int) -> Whole:
     """A trait of a state that a slider moves through whole numbers."""
-    return _controlled(traitlets.Int(default, min=low, max=high), ipywidgets.IntSlider, label, min=low, max=high)
+    return _controlled(Whole(default, min=low, max=high), ipywidgets.IntSlider, label, min=low, max=high)
 
 
-def real(label: str, default: float, low: float, high: float, step: float) -> traitlets.Float:
+def real(label: str, default: float, low: float, high: float, step: float) -> _Real:
     """A trait of a state that a slider moves through numbers."""
-    trait = traitlets.Float(default, min=low, max=high)
+    trait = _Real(default, min=low, max=high)
     return _controlled(trait, ipywidgets.FloatSlider, label, min=low, max=high, step=step)
 
 
-def steps(label: str, default: object, options: Iterable | Mapping[str, object]) -> traitlets.Enum:
+def steps(label: str, default: object, options: Iterable | Mapping[str, object]) -> _OneOf:
     """A trait of a state that a slider moves through these values, e.g. uneven ones; {text: value} names them."""
     return _one_of(ipywidgets.SelectionSlider, label, default, options)
 
 
-def choice(label: str, default: object, options: Iterable | Mapping[str, object]) -> traitlets.Enum:
+def choice(label: str, default: object, options: Iterable | Mapping[str, object]) -> _OneOf:
     """A trait of a state that is picked from a list; {text: value} names the values."""
     return _one_of(ipywidgets.Dropdown, label, default, options)
 
@@ -83,9 +112,9 @@ def switch(label: str, default: bool = False) -> traitlets.Bool:
     return _controlled(traitlets.Bool(default), ipywidgets.Checkbox, label, indent=False)
 
 
-def _one_of(control: type, label: str, default: object, options: Iterable | Mapping[str, object]) -> traitlets.Enum:
+def _one_of(control: type, label: str, default: object, options: Iterable | Mapping[str, object]) -> _OneOf:
     options = options if isinstance(options, Mapping) else {str(value): value for value in options}
-    return _controlled(traitlets.Enum(list(options.values()), default), control, label, options=list(options.items()))
+    return _controlled(_OneOf(list(options.values()), default), control, label, options=list(options.items()))
 
 
 def _controlled(trait: traitlets.TraitType, control: type, label: str, **settings) -> traitlets.TraitType:
@@ -157,8 +186,9 @@ class Explorer:
         self.controls = {}
         for name in vars(self.State):  # in the order they are written; `traits()` sorts them
             if self.state.has_trait(name) and (make := self.state.trait_metadata(name, "control")):
-                self.controls[name] = make(getattr(self.state, name))
-                traitlets.link((self.state, name), (self.controls[name], "value"))
+                self.controls[name] = control = make(getattr(self.state, name))
+                traitlets.dlink((self.state, name), (control, "value"))
+                control.observe(partial(self._moved, {name: "value"}), "value")
         self._view, self.canvas = View(), None
         self._show()
         self.state.observe(self._show)
@@ -251,7 +281,7 @@ class Explorer:
             traits = {**self._tied(), **shown.canvas}
             if self.canvas is None:
                 self.canvas = Canvas(**traits)
-                self.canvas.observe(self._pointed, list(self._tied()))
+                self.canvas.observe(partial(self._moved, {name: name for name in self._tied()}), list(self._tied()))
                 self._links = {name: self._link(name) for name in self.controls if name in shown.canvas}
             _set(self.canvas, {name: value for name, value in traits.items() if not self._links.get(name)})
         _set(self._view, shown.view)
@@ -261,10 +291,16 @@ class Explorer:
         control = self.controls[name]
         return ipywidgets.jsdlink((control, "value"), (self.canvas, name)) if "value" in control.keys else None
 
-    def _pointed(self, change: object) -> None:
-        with self.state.hold_trait_notifications():
-            for name in self._tied():
-                setattr(self.state, name, getattr(self.canvas, name))
+    def _moved(self, names: Mapping[str, str], change: Mapping) -> None:
+        """Set the state as a widget was moved: {trait of the state: trait of the widget}."""
+        widget = change["owner"]
+        try:
+            with self.state.hold_trait_notifications():
+                for name, shown in names.items():
+                    setattr(self.state, name, getattr(widget, shown))
+        except traitlets.TraitError:  # what the state refuses is not to be seen either
+            _set(widget, {shown: getattr(self.state, name) for name, shown in names.items()})
+            raise
 
 
 @contextmanager

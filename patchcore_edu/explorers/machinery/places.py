@@ -2,6 +2,7 @@
 
 import traitlets
 
+from patchcore_edu.explorers.machinery.base import Whole
 from patchcore_edu.explorers.machinery.photographs import backbone
 
 ROW, COLUMN = 100, 76
@@ -13,8 +14,8 @@ FINEST = 56
 class Place(traitlets.HasTraits):
     """A cell of the map of level `finest`, which a subclass gives. When that changes, the place stays where it was."""
 
-    h = traitlets.Int(min=0, max=FINEST - 1)
-    w = traitlets.Int(min=0, max=FINEST - 1)
+    h = Whole(min=0, max=FINEST - 1)
+    w = Whole(min=0, max=FINEST - 1)
     finest: int
 
     def __init__(self, **settings):
