@@ -14,6 +14,7 @@ from pathlib import Path
 from patchcore_edu.checks import EXERCISES
 from patchcore_edu.validation import real_number, whole_number
 from patchcore_edu.workshop.capacity import bears, free_disk_mib
+from patchcore_edu.workshop.pins import Pins
 from patchcore_edu.workshop.settings import TEACHER, Settings, default_state, plain, seats_are_apart
 
 WORKSHOP = Path(__file__).parent.parent / "workshop"
@@ -53,6 +54,7 @@ def run(chosen: argparse.Namespace) -> int:
         if chosen.delete_everything:
             return delete_everything(chosen.state)
         settings = checked(Settings(**given)).prepared()
+        Pins(settings.pins)  # damaged ones would end JupyterHub, which says so in its log
     except (ValueError, OSError, RuntimeError) as error:
         print(f"hub: {error}", file=sys.stderr)
         return 2

@@ -34,7 +34,7 @@ if settings.certificate:
 c.JupyterHub.authenticator_class = SeatLogin
 c.Authenticator.allow_all = True  # who knows the passphrase
 c.SeatLogin.passphrase, c.SeatLogin.teacher_passphrase = settings.passphrase, settings.teacher_passphrase
-c.SeatLogin.pin_file = str(settings.hub / "pins.json")
+c.SeatLogin.pin_file = str(settings.pins)
 c.JupyterHub.extra_handlers = [("/progress", ProgressPage, {"settings": settings})]
 c.JupyterHub.template_paths = [str(here / "templates")]
 

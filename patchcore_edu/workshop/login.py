@@ -1,8 +1,6 @@
 """Who may sit down: a name, the workshop's passphrase, and a PIN of one's own that keeps others out of the seat."""
 
 import asyncio
-import hashlib
-import json
 import re
 import secrets
 import time
@@ -14,8 +12,8 @@ from jupyterhub.auth import Authenticator
 from tornado.web import HTTPError
 from traitlets import Unicode
 
-from patchcore_edu.files import from_json
-from patchcore_edu.workshop.settings import TEACHER, plain, write_private
+from patchcore_edu.workshop.pins import Pins
+from patchcore_edu.workshop.settings import TEACHER, plain
 
 WINDOW = 300  # seconds for which a failed try counts
 TRIES_FOR_A_NAME = 5  # from one address
@@ -62,32 +60,6 @@ class Tries:
             self._failed[key].append(time.monotonic())
 
 
-class Pins:
-    """The PIN that each name chose at its first login, as salted hashes in one file."""
-
-    def __init__(self, path: Path):
-        self._path = path
-        self._hashes: dict[str, str] = from_json(path.read_text("utf-8") or "{}") if path.exists() else {}
-
-    def fits(self, name: str, pin: str) -> bool:
-        """Whether this is the PIN of `name`; the first one that a name comes with is."""
-        salt, _, known = self._hashes.get(name, "").partition(":")
-        salt = salt or secrets.token_hex(16)
-        digest = hashlib.scrypt(pin.encode(), salt=salt.encode(), n=2**14, r=8, p=1).hex()
-        if not known:
-            self._keep(self._hashes | {name: f"{salt}:{digest}"})
-        return secrets.compare_digest(digest, known or digest)
-
-    def forget(self, name: str) -> None:
-        """The next login under `name` chooses a new PIN."""
-        if name in self._hashes:
-            self._keep({other: stored for other, stored in self._hashes.items() if other != name})
-
-    def _keep(self, hashes: dict[str, str]) -> None:
-        write_private(self._path, json.dumps(hashes, indent=1))
-        self._hashes = hashes
-
-
 class SeatLogin(Authenticator):
     """JupyterHub's login with our three fields. A wrong one is answered alike, whichever it was."""
 
@@ -123,7 +95,10 @@ class SeatLogin(Authenticator):
             return False
         if len(pin) < 4:
             raise HTTPError(403, "%s", "Choose a PIN of at least four characters, and remember it.")
-        return await asyncio.to_thread(self.pins.fits, name, pin)
+        try:
+            return await asyncio.to_thread(self.pins.fits, name, pin)
+        except OSError as error:
+            raise HTTPError(503, "%s", f"The PIN cannot be kept ({error.strerror}). Ask the teacher.") from error
 
     def delete_user(self, user) -> None:
         """A deleted learner's name is free again."""

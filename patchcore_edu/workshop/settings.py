@@ -98,6 +98,10 @@ class Settings:
         return self.state / "hub"
 
     @property
+    def pins(self) -> Path:
+        return self.hub / "pins.json"
+
+    @property
     def homes(self) -> Path:
         return self.state / "seats"
 

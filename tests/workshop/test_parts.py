@@ -1,6 +1,7 @@
 """The workshop's parts without a hub: names, tries, PINs, what the teacher sees, what is refused before the start."""
 
 import argparse
+import asyncio
 import doctest
 import importlib
 import json
@@ -14,6 +15,7 @@ from patchcore_edu.checks import EXERCISES
 from patchcore_edu.checks import auroc as check_auroc
 from patchcore_edu.commands import hub
 from patchcore_edu.workshop import capacity
+from patchcore_edu.workshop.pins import Pins
 from patchcore_edu.workshop.settings import Settings, plain
 from patchcore_edu.workshop.teacher import Row, most_met, read_row, report
 
@@ -41,10 +43,7 @@ def test_failed_tries_are_forgotten_after_a_while(require, monkeypatch):
     assert tries.seconds_to_wait("anna", 1) == 0
 
 
-def test_a_pin_belongs_to_its_name_until_it_is_forgotten(require, tmp_path):
-    require(importlib.util.find_spec("jupyterhub"), "jupyterhub")
-    from patchcore_edu.workshop.login import Pins
-
+def test_a_pin_belongs_to_its_name_until_it_is_forgotten(tmp_path):
     file = tmp_path / "pins.json"
     assert Pins(file).fits("anna", "1234")
     pins = Pins(file)  # as after a restart of the hub
@@ -52,6 +51,46 @@ def test_a_pin_belongs_to_its_name_until_it_is_forgotten(require, tmp_path):
     assert file.stat().st_mode & 0o777 == 0o600 and len(set(json.loads(file.read_text()).values())) == 2
     pins.forget("anna")
     assert Pins(file).fits("anna", "4321")
+
+
+DAMAGED = {
+    "cut off": b'{"anna": "00',
+    "no mapping": b"[]",
+    "null": b"null",
+    "a number for a hash": b'{"anna": 3}',
+    "a short hash": b'{"anna": "00:00"}',
+    "nested": b"[" * 10**5,
+    "UTF-16": '{"anna": ""}'.encode("utf-16"),
+    "a merge": b'<<<<<<< HEAD\n{}\n=======\n{"a": ""}\n',
+}
+
+
+@pytest.mark.parametrize("held", DAMAGED.values(), ids=DAMAGED)
+def test_damaged_pins_are_said_at_the_start_and_stay(require, tmp_path, capsys, monkeypatch, held):
+    """JupyterHub ended with a traceback in its log, or answered every login of that name with an error."""
+    require(importlib.util.find_spec("jupyterhub"), "jupyterhub")
+    monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("the hub was started"))
+    monkeypatch.setattr(hub.subprocess, "Popen", lambda *_, **__: pytest.fail("the hub was started"))
+    monkeypatch.setattr(hub, "checked", lambda settings: settings)
+    file = tmp_path / "hub" / "pins.json"
+    file.parent.mkdir()
+    file.write_bytes(held)
+    assert main(["hub", "--state", str(tmp_path)]) == 2
+    assert f"hub: {file} is damaged (" in (said := capsys.readouterr().err) and "or delete it" in said
+    assert file.read_bytes() == held
+
+
+def test_a_pin_that_cannot_be_kept_is_said_at_the_login(require, tmp_path):
+    require(importlib.util.find_spec("jupyterhub"), "jupyterhub")
+    from tornado.web import HTTPError
+
+    from patchcore_edu.workshop.login import SeatLogin
+
+    (tmp_path / "hub").mkdir()
+    login = SeatLogin(passphrase="one two three", pin_file=str(tmp_path / "hub" / "pins.json"))
+    (tmp_path / "hub").rmdir()
+    with pytest.raises(HTTPError, match=r"The PIN cannot be kept \(No such file or directory\)"):
+        asyncio.run(login._fits("anna", "one two three", "1234"))
 
 
 def test_a_check_notes_the_mistake_and_the_teacher_sees_it(tmp_path, monkeypatch, capsys):
