@@ -12,7 +12,7 @@ import nbformat
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError
 from nbformat import NotebookNode
 from tqdm.auto import tqdm
 
@@ -87,11 +87,16 @@ def execute(file: Path) -> NotebookNode:
     book = nbformat.read(file, as_version=4)
     kernel = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
     client = NotebookClient(
-        book, km=kernel, timeout=CELL, store_widget_state=False, resources={"metadata": {"path": str(file.parent)}}
+        book,
+        km=kernel,
+        timeout=CELL,
+        startup_timeout=CELL,
+        store_widget_state=False,
+        resources={"metadata": {"path": str(file.parent)}},
     )
     try:
         client.execute()
-    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+    except (CellExecutionError, CellTimeoutError, RuntimeError) as error:  # the last: no kernel answers, or it died
         raise FailingNotebook(f"{file.name}: {error}") from error
     return book
 

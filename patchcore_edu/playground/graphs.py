@@ -98,7 +98,8 @@ def bank_parts() -> Iterator[Part]:
     """Algorithm 1, eqs. (6) and (7).
 
     "psi": vectors, weights → projected. "search": queries, vectors → distance, index. "score" and "score_b1": patches,
-    vectors, distance, index, and for "score" b → score, s_star, patch, and support, the rows of N_b(m*).
+    vectors, distance, index, and for "score" b → score, s_star, patch, support, the rows of N_b(m*) from m* on, and
+    reach, how far they are from the test patch.
     """
     rows = {0: "N", 1: "d"}
     yield Part(
@@ -154,9 +155,11 @@ TRACED_B = 9  # an example; see `_with_free_b`
 
 def _score(patches: torch.Tensor, vectors: torch.Tensor, distance: torch.Tensor, index: torch.Tensor, b: int) -> Arrays:
     s_star, patch = max_patch_score(distance)
-    m_star = vectors[index.flatten(1)[torch.arange(1), patch]]
+    m_test, row = patches.flatten(1, 2)[torch.arange(1), patch], index.flatten(1)[torch.arange(1), patch]
     score = image_score(patches, vectors, b, (distance, index))
-    return {"score": score, "s_star": s_star, "patch": patch, "support": nearest(m_star, vectors, b)[1]}
+    support = nearest(vectors[row], vectors, b)[1][0]
+    reach, order = nearest(m_test, vectors[support], b)
+    return {"score": score, "s_star": s_star, "patch": patch, "support": support[order], "reach": reach}
 
 
 def _with_free_b(graph):

@@ -22,6 +22,7 @@ from patchcore_edu.playground.graphs import BORDERS, SIDE, SIGMAS, P, S
 BANK, HELD_OUT, GOOD = 8, 6, 4
 """The first training crops fill the bank. Of the good test crops, the first are judged, the next set the threshold."""
 DEFECTS = (16, 17, 24, 25, 32, 33)  # two scratches, two blobs, two smears of the test split
+JUDGED = (*range(GOOD), *DEFECTS)
 START = {"source": "brick", "levels": [2, 3], "p": 3, "s": 1, "border": CONVENTIONS["paper"].border, "ratio": 0.01}
 START |= {"selection": "greedy", "b": 9, "sigma": 4}
 SELECTED = GOOD  # the first scratch
@@ -30,8 +31,7 @@ SELECTED = GOOD  # the first scratch
 def chosen(category: str) -> tuple[list, list, list]:
     """The samples of one texture: for the bank, for the threshold, and to judge."""
     train, test = PhotoTextures(category, "train"), PhotoTextures(category, "test")
-    judged = [*range(GOOD), *DEFECTS]
-    return [train[i] for i in range(BANK)], [test[GOOD + i] for i in range(HELD_OUT)], [test[i] for i in judged]
+    return [train[i] for i in range(BANK)], [test[GOOD + i] for i in range(HELD_OUT)], [test[i] for i in JUDGED]
 
 
 def photographs() -> dict[str, dict[str, bytes]]:
@@ -77,6 +77,7 @@ def constants(backbone: Backbone) -> tuple[dict, bytes]:
         "levels": fields,
         "start": START,
         "selected": SELECTED,
+        "taken": {"bank": BANK, "judged": JUDGED},
         "seed": defaults.seed,
         "psiDim": conventions.projection_dim,
         "offered": {"p": P, "s": S, "border": BORDERS, "sigma": SIGMAS},

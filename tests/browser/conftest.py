@@ -342,6 +342,13 @@ class OpenPlayground:
             assert time.monotonic() < deadline, f"it never held: {expression}"
             time.sleep(0.05)
 
+    def run_lines(self) -> object:
+        """What a notebook's cell shows that holds the lines of Python under "Code"."""
+        *lines, last = self.page.locator("#code-text").text_content().splitlines()
+        names = {}
+        exec("\n".join(lines), names)
+        return eval(last, names)
+
     def settled(self) -> "OpenPlayground":
         """Wait until all work is done."""
         self.page.evaluate("patchcore.set({})")

@@ -194,6 +194,74 @@ def test_every_control(shared_playground):
         assert filled == address or name in ("b", "sigma")  # these two need no other bank
 
 
+def test_every_stage_answers_when_another_is_touched(shared_playground):
+    """The map and the feature maps point at a cell; the bank's pictures and its slider at where an entry is nearest."""
+    page = shared_playground.page
+    farthest = page.locator("#photograph-text").text_content()
+    for picture in ("#map", "#tiles canvas >> nth=2"):
+        picture = page.locator(picture)
+        picture.scroll_into_view_if_needed()
+        box = picture.bounding_box()
+        picture.hover(position={"x": box["width"] * 0.52, "y": box["height"] * 0.27})
+        assert page.evaluate("patchcore.state.cell") == [7, 14]
+        expect(page.locator("#photograph-text")).to_contain_text("(7, 14)")
+        expect(page.locator("#nearest-text")).to_contain_text("The patch farthest from the bank is at")
+        page.mouse.move(0, 0)
+        expect(page.locator("#photograph-text")).to_have_text(farthest)
+    nearest = "patchcore.state.verdict.index.filter((row) => row === patchcore.state.entry).length"
+    clean = page.evaluate("document.getElementById('map').toDataURL()")
+    for i, move in enumerate(("Home", "ArrowRight")):  # the first picks, in their order
+        page.get_by_role("slider", name="How many picks are shown").press(move)
+        assert page.evaluate("patchcore.state.entry") == i
+        expect(page.locator("#nearest-text")).to_contain_text(f"for {page.evaluate(nearest)} of the 784 patches")
+    page.get_by_role("slider", name="How many picks are shown").press("End")
+    index, picks = page.evaluate("[Array.from(patchcore.state.verdict.index), patchcore.bank.picks]")
+    row = max(set(index), key=index.count)  # of the bank: nearest to the most patches
+    image, place = divmod(picks[row], 28 * 28)
+    top, left = divmod(place, 28)
+    thumb = page.locator("#thumbs canvas").nth(image)
+    thumb.scroll_into_view_if_needed()
+    box = thumb.bounding_box()
+    thumb.hover(position={"x": box["width"] * (left + 0.5) / 28, "y": box["height"] * (top + 0.5) / 28})
+    assert page.evaluate("patchcore.state.entry") == row
+    assert page.evaluate("document.getElementById('map').toDataURL()") != clean
+    page.mouse.move(0, 0)
+    assert page.evaluate("patchcore.state.entry") is None
+    assert page.evaluate("document.getElementById('map').toDataURL()") == clean
+
+
+@pytest.mark.parametrize("b, shown", [(1, 1), (5, 5), (20, 10)])
+def test_the_neighbours_of_eq_7_are_shown(shared_playground, b, shown):
+    page = shared_playground.page
+    page.evaluate("(b) => patchcore.set({b})", b)
+    shared_playground.until(f"patchcore.state.verdict?.support.length === {b}")
+    expect(page.locator("#support figure:visible")).to_have_count(shown)
+    reach = page.evaluate("Array.from(patchcore.state.verdict.reach)")
+    s_star, score = page.evaluate("[patchcore.state.verdict.sStar, patchcore.state.verdict.score]")
+    assert reach == sorted(reach) and abs(reach[0] - s_star) < 1e-4
+    w = 1 - 1 / sum(np.exp(np.float64(reach) - reach[0])) if b > 1 else 1
+    assert abs(w - score / s_star) < 1e-5
+    expect(page.locator("#support figcaption").first).to_have_text(f"{s_star:.1f}")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"source": "grass", "levels": [2], "p": 5, "border": "clip", "sigma": 8, "b": 2},
+        {"selection": "random", "s": 2, "border": "valid"},
+        {"ratio": 0.0001, "b": 20},
+    ],
+    ids=str,
+)
+def test_the_lines_of_python_give_the_same_numbers(shared_playground, settings):
+    page = shared_playground.page
+    page.evaluate("(settings) => patchcore.set(settings)", settings)
+    scores = page.evaluate("patchcore.state.groups.test.map((one) => patchcore.state.scores.get(one).score)")
+    found = shared_playground.run_lines()
+    assert len(scores) == 10 and close(torch.tensor(scores), found)
+
+
 def test_picks_appear_one_by_one(shared_playground):
     page = shared_playground.page
     count = page.get_by_role("slider", name="How many picks are shown")
@@ -221,9 +289,12 @@ def test_each_break_says_what_it_does(shared_playground):
         start = {"p": 3, "border": "zero", "selection": "greedy", "b": 9, "levels": [2, 3]}
         assert {name: settings[name] for name in start} == start | changed
         told = "None changed sides" if name == "b = 2" else "Changed sides: brick"
+        expect(page.locator("#break-text")).to_contain_text("The threshold")
         for text in ("#break-text", "#scores-text"):
             expect(page.locator(text)).to_contain_text("of 6 defects are found")
             expect(page.locator(text)).to_contain_text(told)
+        sides = page.locator("#dots button:not([data-side=''])")
+        assert sides.count() == page.locator("#scores-text").text_content().count("(s ")
     page.get_by_role("button", name="as before").click()
     shared_playground.until("patchcore.state.bank.settings.levels.length === 2")
     page.get_by_role("button", name="Break it").click()
@@ -241,6 +312,8 @@ def test_the_tour_moves_the_controls(shared_playground):
             after = page.evaluate("[patchcore.state.radius, patchcore.state.threshold]")
             assert after[0] > before[0] and after[1] > before[1]
             expect(page.locator("#scores-text")).to_contain_text("Changed sides: brick, blob")
+        shared_playground.until(f"patchcore.state.settings.sigma === {0 if step == 6 else 4}")
+        assert page.evaluate("patchcore.state.settings.p") == (5 if step == 4 else 3)
         shared_playground.settled()
         page.locator("#story-next").click()
     expect(page.locator("#story")).to_be_hidden()
@@ -332,3 +405,42 @@ def test_nothing_may_be_sent_anywhere(playground):
     assert "http" not in policy and "*" not in policy and "unsafe-inline" not in policy
     body = page[page.index("<script>") :]
     assert "http://" not in body and "https://" not in body
+
+
+SENDING = """async (address) => {
+    const violated = [];
+    document.addEventListener("securitypolicyviolation", (event) => violated.push(event.effectiveDirective));
+    const image = new Image();
+    image.src = address;
+    const form = Object.assign(document.createElement("form"), {action: address, method: "post"});
+    document.body.append(form);
+    form.submit();
+    navigator.sendBeacon(address, "secret");
+    const fetched = await fetch(address, {mode: "no-cors"}).then(() => "sent", () => "refused");
+    try { new WebSocket(address.replace("http", "ws")); } catch {}
+    try { new EventSource(address); } catch {}
+    const script = Object.assign(document.createElement("script"), {src: address});
+    document.head.append(script);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    return [fetched, violated];
+}"""
+
+
+def test_what_is_sent_is_stopped(shared_playground):
+    """Not only by its text: nothing reaches a server that listens."""
+    asked = []
+
+    class Listening(Charset):
+        def do_GET(self):
+            asked.append(self.path)
+
+        do_POST = do_HEAD = do_GET
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Listening) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/stolen"
+        fetched, violated = shared_playground.page.evaluate(SENDING, address)
+        server.shutdown()
+    assert fetched == "refused" and asked == []
+    assert {"connect-src", "img-src", "form-action", "script-src-elem"} <= set(violated)
+    shared_playground.errors.clear()  # what the browser says of each

@@ -1,5 +1,8 @@
 """What the playground is given: files, a camera, an address, a browser that lacks something. Each says what to do."""
 
+from base64 import b64encode
+from io import BytesIO
+
 import numpy as np
 import pytest
 import skimage.data
@@ -35,7 +38,11 @@ def test_the_address_opens_a_setting_and_names_nonsense(open_playground):
         **{"source": "grass", "levels": [3], "p": 5, "s": 2, "border": "valid", "ratio": 0.02},
         **{"selection": "random", "b": 4, "sigma": 2},
     }
+    opened.settled()  # the message outlasts the work
     expect(opened.page.locator("#message")).to_contain_text("p=banana")
+    opened.page.evaluate("location.hash = '#p=5&s=many'")
+    opened.until("patchcore.state.bank?.settings.p === 5 && patchcore.state.settings.source === 'brick'")
+    expect(opened.page.locator("#message")).to_contain_text("s=many")
     assert opened.errors == []
 
 
@@ -53,9 +60,10 @@ def test_a_tab_that_is_loaded_again_has_lost_nothing(open_playground):
     assert before[1] == 1 and opened.errors == []
 
 
-def test_without_webassembly(open_playground):
-    opened = open_playground(before="delete globalThis.WebAssembly")
-    expect(opened.page.locator("#loading-text")).to_contain_text("no WebAssembly")
+@pytest.mark.parametrize("missing", ["WebAssembly", "DecompressionStream", "OffscreenCanvas"])
+def test_a_browser_that_lacks_something(open_playground, missing):
+    opened = open_playground(before=f"delete globalThis.{missing}")
+    expect(opened.page.locator("#loading-text")).to_contain_text(f"no {missing}")
     assert opened.page.locator("#verdict").text_content().startswith("s = ")  # of the picture that was made before
 
 
@@ -82,6 +90,107 @@ def test_own_photographs(shared_playground, tmp_path):
     assert float((torch.tensor(found).view(3, 224, 224) - wanted).abs().max()) < 1e-4
     expect(page.get_by_role("button", name="large.jpg")).to_be_visible()
     shared_playground.settled()
+
+
+def test_the_lines_of_python_take_the_same_files(shared_playground, tmp_path, monkeypatch):
+    """Sorted by name, and parted in the same way, however many there are and in whatever order they are chosen."""
+    page = shared_playground.page
+    rng = np.random.default_rng(1)
+    files = {"good": "cabdefg", "test": "yx"}
+    for folder, names in files.items():
+        (tmp_path / folder).mkdir()
+        for name in names:
+            image = rng.integers(0, 256, (300, 280, 3), dtype=np.uint8)
+            Image.fromarray(image).save(tmp_path / folder / f"{name}.png")
+    page.evaluate("patchcore.set({source: 'files'})")
+    for folder, names in files.items():
+        page.locator(f"#{folder}-files").set_input_files([str(tmp_path / folder / f"{name}.png") for name in names])
+        expect(page.locator("#own-text")).to_contain_text("7 good (5 for the bank, 2 held out")
+    shared_playground.until("patchcore.state.groups.test.length === 2 && patchcore.state.threshold !== null")
+    assert page.evaluate("patchcore.state.groups.test.map((one) => one.name)") == ["x.png", "y.png"]
+    scores = page.evaluate("patchcore.state.groups.test.map((one) => patchcore.state.scores.get(one).score)")
+    monkeypatch.chdir(tmp_path)
+    found = shared_playground.run_lines()
+    # The browser resizes in the graph, whose numbers are as in `test_resize`.
+    assert torch.allclose(torch.tensor(scores), found, rtol=1e-3)
+
+
+DROP = """([id, files]) => {
+    const transfer = new DataTransfer();
+    for (const [name, text] of files) {
+        transfer.items.add(new File([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))], name));
+    }
+    const drop = new DragEvent("drop", {dataTransfer: transfer, bubbles: true, cancelable: true});
+    document.getElementById(id).dispatchEvent(drop);
+    return drop.defaultPrevented;
+}"""
+
+
+def png(seed: int) -> str:
+    file = BytesIO()
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (60, 60), dtype=np.uint8)).save(file, "PNG")
+    return b64encode(file.getvalue()).decode()
+
+
+def test_dropped_files(shared_playground):
+    """They are taken where they belong, and nowhere does the browser open one in the place of the page."""
+    page = shared_playground.page
+    assert page.evaluate(DROP, ["map", [["a.png", png(0)]]])
+    expect(page.locator("#message")).to_contain_text("Choose “your files”")
+    page.evaluate("patchcore.set({source: 'files'})")
+    assert page.evaluate(DROP, ["drop-good", [[f"{i}.png", png(i)] for i in range(3)]])
+    expect(page.locator("#own-text")).to_contain_text("3 good (2 for the bank, 1 held out")
+    name = "<b id=injected>&amp;.png"
+    assert page.evaluate(DROP, ["drop-test", [[name, png(9)], ["z.txt", "aGVsbG8="]]])
+    expect(page.locator("#message")).to_contain_text("z.txt is no picture")
+    expect(page.locator("#own-text")).to_contain_text("1 to test")
+    expect(page.locator("#photograph-text")).to_contain_text(name)
+    shared_playground.settled()
+    page.evaluate("patchcore.set({p: 5})")
+    expect(page.locator("#scores-text")).to_contain_text("of 1 photographs raise")
+    assert page.locator("#injected").count() == 0
+    # What is no picture, or no file at all, takes nothing away.
+    for files in ([["z.txt", "aGVsbG8="]], []):
+        assert page.evaluate(DROP, ["drop-good", files])
+        shared_playground.settled()
+        expect(page.locator("#own-text")).to_contain_text("3 good")
+
+
+def test_many_files_that_are_no_pictures(shared_playground):
+    page = shared_playground.page
+    page.evaluate("patchcore.set({source: 'files'})")
+    page.evaluate(DROP, ["drop-test", [[f"{i:02}.txt", "aGVsbG8="] for i in range(40)]])
+    expect(page.locator("#message")).to_contain_text("04.txt is no picture")
+    expect(page.locator("#message")).to_contain_text("So it is with 35 more")
+    expect(page.locator("#message")).not_to_contain_text("05.txt")
+
+
+def test_leaving_asks_first_where_photographs_would_be_lost(open_playground):
+    opened = open_playground().ready()
+    asked = []
+
+    def stay(dialog):
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    opened.page.on("dialog", stay)
+    opened.page.locator("#controls [value=files]").check(force=True)
+    opened.page.evaluate(DROP, ["drop-good", [["a.png", png(0)]]])
+    expect(opened.page.locator("#own-text")).to_contain_text("1 good")
+    with opened.page.expect_event("dialog"):
+        opened.page.evaluate("setTimeout(() => location.reload())")
+    expect(opened.page.locator("#own-text")).to_contain_text("1 good")
+    assert asked == ["beforeunload"]
+
+
+def test_copying_without_permission(open_playground):
+    opened = open_playground(before="navigator.clipboard.writeText = () => Promise.reject(new Error('no'))").ready()
+    page = opened.page
+    page.get_by_role("button", name="Code").click()
+    page.get_by_role("button", name="Copy").click()
+    expect(page.locator("#copied")).to_contain_text("copy it by keys")
+    assert page.evaluate("getSelection().toString().trim()") == page.locator("#code-text").text_content()
+    assert opened.errors == []
 
 
 def test_five_hundred_files(shared_playground, tmp_path):
@@ -135,6 +244,39 @@ def test_a_refused_camera_says_what_to_do(with_camera, open_playground):
     opened = open_playground(within=with_camera("--deny-permission-prompts")).ready()
     opened.page.locator("[name=source][value=camera]").check(force=True)
     expect(opened.page.locator("#message")).to_contain_text("The camera was refused")
+    expect(opened.page.locator("#message")).to_contain_text("press “Take ten good pictures”")
+    opened.page.locator("[name=source][value=grass]").check(force=True)
+    opened.until("patchcore.state.bank?.settings.source === 'grass'")
+    assert opened.errors == []
+
+
+def test_an_address_that_asks_for_a_refused_camera(with_camera, open_playground):
+    """The page is ready all the same, with the photographs of the beginning."""
+    opened = open_playground("#source=camera&p=5", within=with_camera("--deny-permission-prompts")).ready()
+    expect(opened.page.locator("#message")).to_contain_text("The camera was refused")
+    assert opened.page.evaluate("patchcore.bank.picks.length") == 62
+    opened.page.locator("[name=source][value=gravel]").check(force=True)
+    opened.until("patchcore.state.bank?.settings.source === 'gravel'")
+    assert opened.errors == []
+
+
+def test_an_address_that_asks_for_files(open_playground):
+    """Until there are some, the photographs of the beginning are judged."""
+    opened = open_playground("#source=files").ready()
+    expect(opened.page.locator("#own-text")).to_contain_text("Choose at least two good ones")
+    score = opened.page.evaluate("patchcore.judge(new Float32Array(3 * 224 * 224).fill(0.5)).then(({score}) => score)")
+    assert score > 0 and opened.errors == []
+
+
+def test_a_camera_that_was_unplugged_can_be_plugged_in_again(with_camera, open_playground):
+    opened = open_playground("#source=camera", within=with_camera("--use-fake-ui-for-media-stream")).ready()
+    page = opened.page
+    opened.until("document.getElementById('video').srcObject !== null")
+    page.evaluate("document.getElementById('video').srcObject.getTracks()[0].dispatchEvent(new Event('ended'))")
+    expect(page.locator("#message")).to_contain_text("press “Take ten good pictures”")
+    page.get_by_role("button", name="Take ten good pictures").click()
+    expect(page.locator("#live-text")).to_contain_text("pictures a second")
+    expect(page.locator("#message")).to_be_hidden()
     assert opened.errors == []
 
 

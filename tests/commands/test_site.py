@@ -192,6 +192,17 @@ def test_a_failing_notebook_is_named_first_and_nothing_changes(tmp_path, monkeyp
         main(["site", str(out), "--notebooks", str(tmp_path)])
 
 
+def test_a_kernel_that_does_not_answer_is_named(tmp_path, monkeypatch):
+    nbformat.write(new_notebook(cells=[new_code_cell("1")]), tmp_path / "03_slow.ipynb")
+
+    def execute(self):
+        raise RuntimeError(f"Kernel didn't respond in {self.startup_timeout} seconds")
+
+    monkeypatch.setattr(command.NotebookClient, "execute", execute)
+    with pytest.raises(FailingNotebook, match=r"\A03_slow\.ipynb: .* in 1800 seconds"):
+        command.execute(tmp_path / "03_slow.ipynb")
+
+
 def test_what_is_missing_or_in_the_way_is_said_before_anything_runs(tmp_path, folder, capsys, monkeypatch):
     monkeypatch.setattr(command, "execute", lambda file: pytest.fail("a notebook ran"))
     with pytest.raises(FileNotFoundError, match="notebooks was"):

@@ -114,7 +114,10 @@ def test_search_and_score(run, n, b):
     assert patch == int(distance.argmax()) and close(found["s_star"], distance.max()[None])
     m_star = index.flatten()[patch]
     _, support = nearest_neighbours(vectors[m_star][None], vectors, b)
-    assert set(found["support"].flatten().tolist()) == set(support.flatten().tolist())
+    rows = found["support"].flatten()
+    assert set(rows.tolist()) == set(support.flatten().tolist()) and rows[0] == m_star
+    m_test = patches.flatten(0, 2)[patch]
+    assert close(found["reach"], (vectors[rows] - m_test).norm(dim=1)[None])
     w = reweighting_factor(patches.flatten(0, 2)[patch][None], m_star[None], vectors, b)
     assert close(found["score"], w * found["s_star"])
 

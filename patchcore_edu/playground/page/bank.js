@@ -8,6 +8,9 @@ function origin(row) {
   return { image: Math.floor(patch / (height * width)), at: [Math.floor(place / width), place % width] };
 }
 
+/** Where a kept row stands in the small picture of its photograph, of 100 × 100 units. */
+const middle = (row) => origin(row).at.toReversed().map((k) => ((corner(k) + stride() / 2) * 100) / SIDE);
+
 const MOST_SHOWN = 8;
 
 /** The good photographs, and on them the first `count` of the patches that are remembered. */
@@ -19,6 +22,7 @@ function drawPicks(count) {
     thumbs.photographs = photographs;
     thumbs.replaceChildren(...photographs.slice(0, most).map(() => document.createElement("canvas")));
   }
+  thumbs.count = count;
   const seen = photographs.map(() => []);
   for (const [row, patch] of picks.subarray(0, count).entries()) seen[Math.floor(patch / (height * width))].push(row);
   photographs.slice(0, most).forEach((one, i) => {
@@ -28,12 +32,12 @@ function drawPicks(count) {
     context.drawImage(photographRaster(one.pixels), 0, 0, 100, 100);
     context.fillStyle = "rgba(255, 255, 255, .35)";
     context.fillRect(0, 0, 100, 100);
-    context.fillStyle = COLOURS.coreset;
+    const size = picks.length > 300 ? 2.5 : 5;
     for (const row of seen[i]) {
-      const [h, w] = origin(row).at;
-      const size = picks.length > 300 ? 2.5 : 5;
-      const middle = (k) => ((corner(k) + stride() / 2) * 100) / SIDE;
-      context.fillRect(middle(w) - size / 2, middle(h) - size / 2, size, size);
+      const [x, y] = middle(row);
+      const wide = row === state.entry ? 10 : size;
+      context.fillStyle = row === state.entry ? COLOURS.nearest : COLOURS.coreset;
+      context.fillRect(x - wide / 2, y - wide / 2, wide, wide);
     }
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", `Good photograph ${i + 1}: ${seen[i].length} of its patches are kept`);
@@ -42,6 +46,34 @@ function drawPicks(count) {
   get("count").value = count;
   const far = distance && count > 1 ? `: ${number(distance[count - 1])} from the nearest pick before it, after the projection ψ` : "";
   get("count-text").textContent = `pick ${count.toLocaleString("en-GB")} of ${picks.length.toLocaleString("en-GB")}${far}`;
+}
+
+/** The other way round: where in the photograph a row of the bank, or none, is the nearest. */
+function pointAtEntry(row) {
+  if (state.entry === row || !state.verdict) return;
+  state.entry = row;
+  drawPicks(get("thumbs").count);
+  drawPhotograph();
+  drawMap();
+  if (row === null) return drawNearest();
+  const { image, at } = origin(row);
+  const found = cellsOf(row).length;
+  get("nearest-text").innerHTML =
+    `You point at the patch at (${at.join(", ")}) of good photograph ${image + 1}. It is the <span class="nearest">nearest remembered</span> ` +
+    `for ${found} of the ${state.verdict.index.length} patches of the photograph that is judged${found ? ": see the frames" : ""}.`;
+}
+
+/** The row that is kept nearest to a place [x, y] in the small picture of good photograph i, or null. */
+function entryAt(i, [x, y]) {
+  let best = null;
+  let least = Infinity;
+  for (let row = 0; row < get("thumbs").count; row++) {
+    if (origin(row).image !== i) continue;
+    const [a, b] = middle(row);
+    const far = (a - x) ** 2 + (b - y) ** 2;
+    if (far < least) [best, least] = [row, far];
+  }
+  return best;
 }
 
 /** Let the picks appear one by one, in the order chosen. */
@@ -90,10 +122,29 @@ function closeUp(canvas, pixels, at, colour) {
   frame(context, place(square), colour, 2);
 }
 
+const MOST_NEIGHBOURS = 10;
+
+/** Eq. (7): N_b(m*) of the farthest patch, as photographs, and how far each is from that patch. */
+function drawSupport() {
+  const { support, reach, score: s, sStar } = state.verdict;
+  figuresIn(get("support"), Math.min(support.length, MOST_NEIGHBOURS)).forEach(([canvas, caption], i) => {
+    const { image, at } = origin(support[i]);
+    closeUp(canvas, state.bank.photographs[image].pixels, at, i ? COLOURS.coreset : COLOURS.nearest);
+    canvas.setAttribute("aria-label", `Good photograph ${image + 1}, cell ${at.join(", ")}`);
+    caption.textContent = number(reach[i]);
+  });
+  const more = support.length > MOST_NEIGHBOURS ? ` The first ${MOST_NEIGHBOURS} are shown.` : "";
+  get("support-text").innerHTML =
+    support.length === 1
+      ? "b = 1: no neighbours of m* are weighed, <i>w</i> = 1."
+      : `N<sub>b</sub>(m*): m* and its neighbours in the bank, each with its distance from the farthest patch. The farther they are ` +
+        `than m*, the nearer <i>w</i> is to 1: here it is <b>${number(s / (sStar || 1), 3)}</b>.${more}`;
+}
+
 function drawNearest() {
   if (!state.verdict || !state.bank) return;
   const at = cell();
-  const { index, distance, width, pixels, sStar, patch, score: s, support } = state.verdict;
+  const { index, distance, width, pixels, sStar, patch, score: s } = state.verdict;
   const k = at[0] * width + at[1];
   const { image, at: place } = origin(index[k]);
   closeUp(get("query-patch"), pixels, at, COLOURS.query);
@@ -103,7 +154,6 @@ function drawNearest() {
   get("nearest-text").innerHTML =
     `Its nearest entry <span class="nearest">m*</span> is from good photograph ${image + 1}, cell (${place.join(", ")}). ` +
     (k === patch
-      ? `This is the patch farthest from the bank: s* = ${number(sStar)}. ` +
-        `<i>w</i> = ${number(s / (sStar || 1), 3)}, from the ${support.length} entries nearest to m*, gives s = ${number(s)}.`
+      ? `This is the patch farthest from the bank: s* = ${number(sStar)}, and s = <i>w</i> · s* = ${number(s)}.`
       : `The patch farthest from the bank is at (${Math.floor(patch / width)}, ${patch % width}).`);
 }

@@ -55,9 +55,8 @@ class Engine {
   #deep = false;
 
   async start(progress) {
-    if (typeof WebAssembly !== "object") {
-      throw new Error("This browser has no WebAssembly, or it is switched off. Any browser since 2021 has it.");
-    }
+    const missing = ["WebAssembly", "DecompressionStream", "OffscreenCanvas"].find((name) => !(name in globalThis));
+    if (missing) throw new Error(`This browser has no ${missing}, or it is switched off. Any browser since 2023 has it.`);
     progress(0.05, "loading the runtime");
     const loading = payload("network"); // it is unpacked while the worker compiles the runtime
     loading.catch(() => {});

@@ -81,6 +81,7 @@ function drawControls() {
     input.checked = input.name === "levels" ? value.includes(Number(input.value)) : String(value) === input.value;
   }
   get("code-text").textContent = inPython(state.settings);
+  get("code-about").textContent = aboutPython(state.settings);
 }
 
 function tell(text) {
@@ -124,6 +125,28 @@ function remembered() {
   }
 }
 
+/** The place [x, y] of an event in a canvas, of `units` across. */
+function placeIn(canvas, event, units) {
+  const box = canvas.getBoundingClientRect();
+  const at = (k) => Math.min(units - 1, Math.max(0, Math.floor(k * units)));
+  return [at((event.clientX - box.left) / box.width), at((event.clientY - box.top) / box.height)];
+}
+
+function pointAt([x, y]) {
+  if (!state.verdict) return;
+  state.cell = [rowAt(y, state.verdict.height), rowAt(x, state.verdict.width)];
+  drawCell();
+}
+
+/** What one points at in a part of the page is said to `over(canvas, event)`; with null when one points there no more. */
+function connectPointing(id, over) {
+  for (const type of ["pointerdown", "pointermove"]) {
+    get(id).addEventListener(type, (event) => event.target.matches("canvas") && over(event.target, event));
+  }
+  // A finger that is lifted leaves, too; what it touched stays.
+  get(id).addEventListener("pointerleave", (event) => event.pointerType !== "touch" && over(null));
+}
+
 /** The photograph's pixels with the strokes on them, or null if there are none. */
 const painted = () =>
   state.strokes.length ? state.strokes.reduce((pixels, stroke) => paint(pixels, SIDE, stroke), shown().pixels) : null;
@@ -136,16 +159,7 @@ function repaint() {
 
 function connectBrush() {
   const canvas = get("photograph");
-  const at = (event) => {
-    const box = canvas.getBoundingClientRect();
-    const pixel = (k) => Math.min(SIDE - 1, Math.max(0, Math.floor(k * SIDE)));
-    return [pixel((event.clientX - box.left) / box.width), pixel((event.clientY - box.top) / box.height)];
-  };
-  const pointAt = ([x, y]) => {
-    if (!state.verdict) return;
-    state.cell = [rowAt(y, state.verdict.height), rowAt(x, state.verdict.width)];
-    drawCell();
-  };
+  const at = (event) => placeIn(canvas, event, SIDE);
   const brush = (path) => ({
     path,
     brush: Number(get("brush-size").value),
@@ -154,6 +168,18 @@ function connectBrush() {
   });
   let below = null; // the photograph under the stroke that is being drawn
   let stroke = null;
+  // The map and the feature maps show the whole photograph, too.
+  for (const id of ["photograph", "map", "tiles"]) {
+    connectPointing(id, (canvas, event) => {
+      if (canvas) return pointAt(placeIn(canvas, event, SIDE));
+      if (stroke || !state.cell) return;
+      state.cell = null;
+      drawCell();
+    });
+  }
+  connectPointing("thumbs", (canvas, event) =>
+    pointAtEntry(canvas && entryAt([...get("thumbs").children].indexOf(canvas), placeIn(canvas, event, 100))),
+  );
   const follow = () => {
     state.painted = paint(below, SIDE, stroke);
     drawPhotograph(state.painted);
@@ -164,12 +190,10 @@ function connectBrush() {
     canvas.setPointerCapture(event.pointerId);
     below = state.painted ?? shown().pixels;
     stroke = brush([at(event)]);
-    pointAt(at(event));
   });
   canvas.addEventListener("pointermove", (event) => {
-    const place = at(event);
-    pointAt(place);
     if (!stroke) return;
+    const place = at(event);
     const last = stroke.path.at(-1);
     if (last[0] === place[0] && last[1] === place[1]) return;
     stroke.path.push(place);
@@ -182,11 +206,6 @@ function connectBrush() {
   };
   canvas.addEventListener("pointerup", end);
   canvas.addEventListener("pointercancel", end);
-  canvas.addEventListener("pointerleave", () => {
-    if (stroke || !state.cell) return;
-    state.cell = null;
-    drawCell();
-  });
   const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
   canvas.addEventListener("keydown", (event) => {
     if (!state.verdict) return;
@@ -233,20 +252,36 @@ function connectFiles() {
       add(event.dataTransfer.files);
     });
   }
+  // A file that is dropped elsewhere would be opened in the place of this page.
+  addEventListener("dragover", (event) => event.preventDefault());
+  addEventListener("drop", (event) => {
+    if (event.defaultPrevented) return;
+    event.preventDefault();
+    tell("Choose “your files”, and drop photographs on one of the two fields that appear.");
+  });
+  addEventListener("beforeunload", (event) => {
+    if (own.good.length || own.test.length || camera) event.preventDefault(); // the browser asks first
+  });
   get("shoot").addEventListener("click", () => attempt(shoot));
   get("replay").addEventListener("click", replay);
-  get("count").addEventListener("input", () => state.bank && drawPicks(Number(get("count").value)));
+  get("count").addEventListener("input", () => {
+    if (!state.bank) return;
+    drawPicks(Number(get("count").value));
+    pointAtEntry(Number(get("count").value) - 1);
+  });
+  get("count").addEventListener("blur", () => pointAtEntry(null));
 }
 
 async function addFiles(which, defect, files) {
+  if (!files.length) return; // nothing was chosen, or what was dropped is no file
   await ready;
   const progress = (done, of) => {
     get("own-text").textContent = `reading ${done} of ${of}`;
   };
   const { good, wrong } = await fromFiles(engine, files, defect, progress);
-  own[which] = good;
+  if (good.length) own[which] = good; // else those from before stay
   await drawOwn();
-  if (wrong.length) tell(wrong.join(" "));
+  if (wrong) tell(wrong);
 }
 
 async function drawOwn() {

@@ -14,6 +14,9 @@ const formats = [0, 1, 2, 3].map(
 );
 const number = (x, digits = 1) => formats[digits].format(x);
 
+/** Text as it may stand in HTML: a file's name may hold anything. */
+const escaped = (text) => text.replace(/[&<>"]/g, (letter) => `&#${letter.charCodeAt(0)};`);
+
 /** A canvas of width × height pixels; `colour(i)` gives 0xBBGGRR. */
 function raster(width, height, colour) {
   const canvas = new OffscreenCanvas(width, height);
@@ -55,6 +58,19 @@ function stage(canvas, units, unitsDown = units) {
   context.imageSmoothingEnabled = false;
   context.clearRect(0, 0, units, unitsDown);
   return context;
+}
+
+/** The first `count` figures in an element, [canvas, caption] each; more are made when they are needed. */
+function figuresIn(parent, count) {
+  while (parent.children.length < count) {
+    const figure = document.createElement("figure");
+    figure.append(document.createElement("canvas"), document.createElement("figcaption"));
+    figure.firstChild.setAttribute("role", "img");
+    parent.append(figure);
+  }
+  const figures = [...parent.children];
+  for (const [i, figure] of figures.entries()) figure.hidden = i >= count;
+  return figures.slice(0, count).map(({ children }) => children);
 }
 
 function frame(context, [left, top, width, height], colour, thick = 2, dash = []) {

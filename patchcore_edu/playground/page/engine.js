@@ -119,6 +119,7 @@ async function judge({ photograph, details, b, sigma }) {
     sStar: scored.s_star.data[0],
     patch: Number(scored.patch.data[0]),
     support: Int32Array.from(scored.support.data, Number),
+    reach: scored.reach.data,
     phi: Object.fromEntries(settings.levels.map((j) => [j, { data: phi[j].data.slice(), dims: phi[j].dims }])),
   };
 }

@@ -9,7 +9,7 @@ const TOUR = [
   ["A network trained on other pictures turns every place into a list of numbers, one for each channel.", "tiles", {}, 4],
   ["A patch is the mean over p × p neighbouring cells: with p = 5 instead of 3 it knows more of what is around it, and a thin scratch weighs less in it.", "vectors", { p: 5 }, 4],
   ["Its distance to the nearest patch remembered says how new it is: the scratch has no like.", "pair", {}, 4],
-  ["Put back in their places, the distances are the anomaly map, and the largest of them, times a weight w near 1, is the score s of the photograph.", "map", {}, 4],
+  ["Put back in their places, the distances are the anomaly map, here with σ = 0 not smoothed yet, and the largest of them, times a weight w near 1, is the score s of the photograph.", "map", { sigma: 0 }, 4],
   ["The threshold is the highest score of good photographs that were kept apart: what crosses it is an alarm.", "axis", {}, 4],
   ["A rare good patch that is forgotten looks as new as a defect: here the 62 are drawn at random, a good patch is farther from them than any was before, the threshold rises, and a blob is missed.", "thumbs", { selection: "random" }, 4],
 ];
@@ -52,8 +52,13 @@ function connectLessons() {
   get("story-close").addEventListener("click", close);
   addEventListener("keydown", (event) => event.key === "Escape" && close());
   get("copy").addEventListener("click", async () => {
-    await navigator.clipboard.writeText(get("code-text").textContent);
-    get("copied").textContent = "copied";
+    getSelection().selectAllChildren(get("code-text"));
+    try {
+      await navigator.clipboard.writeText(get("code-text").textContent);
+      get("copied").textContent = "copied";
+    } catch {
+      get("copied").textContent = "This browser does not let a page copy. The code is selected: copy it by keys."; // without https
+    }
   });
 }
 

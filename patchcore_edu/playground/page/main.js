@@ -13,7 +13,8 @@ const state = {
   threshold: null,
   radius: null,
   cell: null, // [h, w], where one points; the farthest patch if nobody does
-  before: null, // which photographs were called anomalous before the last change
+  entry: null, // the row of the bank that one points at
+  before: null, // {scores, threshold, alarms} before the last change, if all were judged then
 };
 
 const todo = { fit: false, judge: false, scores: false, radius: false };
@@ -37,7 +38,6 @@ async function work() {
       else if (todo.radius) await findRadius();
       else break;
     }
-    tell(null);
   } catch (error) {
     Object.assign(todo, { fit: false, judge: false, scores: false, radius: false });
     tell(error.message);
@@ -56,8 +56,8 @@ async function fit() {
   const known = seen;
   const bank = await engine.ask("fit", { photographs: groups.bank.map(asked), settings });
   for (const { key } of groups.bank) known.add(key);
-  Object.assign(state, { bank: { ...bank, settings, photographs: groups.bank }, radius: null, verdict: null });
-  state.scores.clear();
+  Object.assign(state, { bank: { ...bank, settings, photographs: groups.bank }, radius: null, verdict: null, entry: null });
+  forgetScores();
   Object.assign(todo, { judge: true, scores: true, radius: true });
 }
 
@@ -95,6 +95,11 @@ async function judgeSelected() {
   drawn();
 }
 
+function forgetScores() {
+  state.scores.clear();
+  state.threshold = null;
+}
+
 const score = (verdict) => ({ score: verdict.score, top: verdict.map.reduce((a, b) => Math.max(a, b), 0) });
 
 async function judgeNext() {
@@ -103,6 +108,7 @@ async function judgeNext() {
   if (next) {
     const verdict = score(await judgement(next, false));
     if (!todo.fit) state.scores.set(next, verdict);
+    get("scores-text").textContent = `judging ${state.scores.size} of ${held.length + test.length}`;
     return;
   }
   todo.scores = false;
@@ -123,12 +129,12 @@ async function change(settings) {
   const moved = Object.keys(next).filter((name) => String(next[name]) !== String(state.settings[name]));
   const source = moved.includes("source");
   state.settings = next;
-  if (moved.length) state.before = source ? null : alarms();
+  if (moved.length) state.before = source ? null : judged();
   drawControls();
   history.replaceState(null, "", toFragment(next));
   if (source) await openSource(next.source);
   else if (moved.every((name) => name === "b" || name === "sigma")) {
-    state.scores.clear();
+    forgetScores();
     await need("judge", "scores");
   } else await need("fit");
 }
@@ -138,19 +144,22 @@ async function openSource(source, before) {
   camera = null;
   get("own").hidden = source !== "files";
   get("live").hidden = source !== "camera";
-  if (source === "files") return drawOwn();
-  if (source === "camera") return openCamera();
-  await take(await bundled(source), before ?? { selected: KNOWN.selected });
+  const bundle = source === "files" || source === "camera" ? KNOWN.start.source : source;
+  // Until there are photographs of one's own, those from before stay.
+  const first = { selected: KNOWN.selected };
+  if (bundle === source) await take(await bundled(bundle), before ?? first);
+  else if (!state.bank) await take(await bundled(bundle), first);
+  if (source === "files") await drawOwn();
+  if (source === "camera") await openCamera();
 }
 
 /** Make these photographs the ones that are worked with. */
 async function take(groups, { selected = 0, strokes = [] } = {}) {
   seen = new Set();
   await engine.ask("forget");
-  Object.assign(state, { groups, selected, strokes, cell: null, verdict: null, bank: null });
+  Object.assign(state, { groups, selected, strokes, cell: null, entry: null, verdict: null, bank: null });
   state.painted = painted();
-  state.scores.clear();
-  state.threshold = null;
+  forgetScores();
   drawTools();
   await need("fit");
 }
@@ -160,6 +169,12 @@ function alarms() {
   const { scores, threshold, groups } = state;
   if (threshold === null || !groups.test.every((one) => scores.has(one))) return null;
   return new Map(groups.test.map((one) => [one, scores.get(one).score > threshold]));
+}
+
+/** What is known when all are judged, as it is now; before that null. */
+function judged() {
+  const { scores, threshold } = state;
+  return alarms() && { scores: new Map(scores), threshold, alarms: alarms() };
 }
 
 /** The theme chosen in the course's pages, if one was. */
@@ -178,12 +193,17 @@ async function start() {
   drawControls();
   await engine.start(showProgress);
   showProgress(0.8, "reading the photographs");
-  // The scores of the other photographs follow one by one.
-  await Promise.race([openSource(settings.source, remembered()), firstDrawn]);
+  // The scores of the other photographs follow one by one. Without a camera the page is ready all the same.
+  const opened = openSource(settings.source, remembered());
+  await Promise.race([firstDrawn, opened]);
   showProgress(1, "");
   document.body.classList.add("ready");
-  if (nonsense.length) tell(`The address held ${nonsense.join(" and ")}, which is no setting; it was left out.`);
+  attempt(() => opened);
+  if (nonsense.length) tellNonsense(nonsense);
 }
+
+const tellNonsense = (nonsense) =>
+  tell(`The address held ${nonsense.join(" and ")}, which is no setting; it was left out.`);
 
 // In a frame of the course's pages there is only room for what answers the brush.
 document.body.classList.toggle("embedded", window !== window.parent);
@@ -196,10 +216,14 @@ const ready = start().catch((error) => {
 });
 ready.catch(() => {});
 
-addEventListener("hashchange", () => {
-  const { settings } = fromFragment(location.hash);
-  if (toFragment(settings) !== toFragment(state.settings)) ready.then(() => change(settings));
-});
+addEventListener("hashchange", () =>
+  attempt(async () => {
+    const { settings, nonsense } = fromFragment(location.hash);
+    await ready;
+    await change(settings);
+    if (nonsense.length) tellNonsense(nonsense);
+  }),
+);
 
 window.patchcore = {
   ready,

@@ -26,14 +26,17 @@ function squares([h, w]) {
   const reach = Math.floor(settings.p / 2);
   const [top, left] = [corner(h), corner(w)];
   const square = (y, x, side) => [scaleOf(x), scaleOf(y), scaleOf(side), scaleOf(side)];
-  const deepest = KNOWN.levels[settings.levels.at(-1)];
-  const scale = (KNOWN.levels[settings.levels[0]].cells - 2 * rim()) / (deepest.cells - 2 * rim());
-  const below = [h, w].map((k) => Math.floor((k * settings.s) / scale) + rim());
-  const field = below.map((k, axis) => (k - reach) * deepest.stride + deepest.first[axis]);
   return {
     cell: square(top, left, stride()),
     neighbourhood: square(top - reach * stride(), left - reach * stride(), (2 * reach + 1) * stride()),
-    field: square(field[0], field[1], deepest.side + 2 * reach * deepest.stride),
+    /** All that a level can see of the photograph from there. */
+    field: (level) => {
+      const { cells, first, side, stride: step } = KNOWN.levels[level];
+      const scale = (KNOWN.levels[settings.levels[0]].cells - 2 * rim()) / (cells - 2 * rim());
+      const below = [h, w].map((k) => Math.floor((k * settings.s) / scale) + rim());
+      const [y, x] = below.map((k, axis) => (k - reach) * step + first[axis]);
+      return square(y, x, side + 2 * reach * step);
+    },
   };
 }
 
@@ -49,6 +52,7 @@ function drawRest() {
   if (!state.verdict) return;
   drawFeatures();
   drawNearest();
+  drawSupport();
   drawScores();
 }
 
@@ -66,20 +70,31 @@ function drawPhotograph(pixels = state.verdict.pixels) {
   context.imageSmoothingEnabled = true;
   context.drawImage(photographRaster(pixels), 0, 0, UNITS, UNITS);
   if (!state.verdict) return;
-  const { cell: square, neighbourhood, field } = squares(cell());
-  frame(context, field, "#222", 1.2, [5, 4]);
-  frame(context, neighbourhood, COLOURS.neighbourhood, 2);
-  frame(context, square, COLOURS.query, 2);
   const [h, w] = cell();
   const { p, levels } = state.bank.settings;
+  const { cell: square, neighbourhood, field } = squares([h, w]);
+  const seen = levels.findLast((level) => field(level)[2] < UNITS);
+  if (seen) frame(context, field(seen), "#222", 1.2, [5, 4]);
+  frame(context, neighbourhood, COLOURS.neighbourhood, 2);
+  frame(context, square, COLOURS.query, 2);
+  frameEntry(context);
   const who = shown();
   get("photograph").setAttribute("aria-label", `${who.name}. Cell row ${h}, column ${w}. Arrow keys move it, space paints.`);
   get("photograph-text").innerHTML =
-    `<b>${who.name}</b>. The patch at <i>(h, w)</i> = (${h}, ${w}) is <span class="query">one cell</span> of the grid; ` +
+    `<b>${escaped(who.name)}</b>. The patch at <i>(h, w)</i> = (${h}, ${w}) is <span class="query">one cell</span> of the grid; ` +
     `its value is the mean over <span class="neighbourhood">N<sub>${p}</sub></span>, ${p === 1 ? "itself alone" : `${p} × ${p} cells`}. ` +
-    (field[2] < UNITS
-      ? `Dashed: all that level ${levels.at(-1)} can see of the photograph from there.`
-      : `Level ${levels.at(-1)} sees so far that its field is larger than the photograph.`);
+    (seen ? `Dashed: all that level ${seen} can see of the photograph from there. ` : "") +
+    (seen === levels.at(-1) ? "" : `The field of level ${levels.at(-1)} is larger than the photograph.`);
+}
+
+/** The cells whose nearest entry of the bank is the one pointed at. */
+const cellsOf = (entry) => [...state.verdict.index.keys()].filter((k) => state.verdict.index[k] === entry);
+
+function frameEntry(context) {
+  const { width } = state.verdict;
+  for (const k of cellsOf(state.entry)) {
+    frame(context, squares([Math.floor(k / width), k % width]).cell, COLOURS.nearest, 1.5);
+  }
 }
 
 /** How much each number of the patch embedding adds to the squared distance to m*, largest first. */
@@ -112,23 +127,17 @@ const TILES = 6;
 function drawFeatures() {
   const at = cell();
   const top = shares(at).slice(0, TILES);
-  const tiles = get("tiles");
-  while (tiles.children.length < TILES) {
-    const figure = document.createElement("figure");
-    figure.append(document.createElement("canvas"), document.createElement("figcaption"));
-    tiles.append(figure);
-  }
+  const tiles = figuresIn(get("tiles"), top.length);
   top.forEach((part, i) => {
     const { level, c } = channel(part.k);
     const { data, dims } = state.verdict.phi[level];
     const [, , height, width] = dims;
     const values = data.subarray(c * height * width, (c + 1) * height * width);
-    const [canvas, caption] = tiles.children[i].children;
+    const [canvas, caption] = tiles[i];
     const context = stage(canvas, 100);
     context.drawImage(coloured(values, width, height, Math.min(...values), Math.max(...values), VIRIDIS), 0, 0, 100, 100);
     const [x, y, w, h] = squares(at).neighbourhood.map((units) => (units * 100) / UNITS);
     frame(context, [x, y, w, h], COLOURS.neighbourhood, 1.5);
-    canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", `Level ${level}, channel ${c}`);
     caption.innerHTML =
       `level ${level}, no. ${c}<br><span class="query">${number(part.test)}</span> here<br>` +
@@ -198,6 +207,7 @@ function drawMap() {
   }
   context.drawImage(state.verdict.raster, 0, 0, UNITS, UNITS);
   frame(context, squares(cell()).cell, COLOURS.query, 2);
+  frameEntry(context);
   get("map-high").textContent = number(high);
   get("map-text").innerHTML =
     `Every patch's distance, put back in its place, enlarged and smoothed with <i>σ</i> = ${state.settings.sigma} pixels. ` +

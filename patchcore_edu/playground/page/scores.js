@@ -13,7 +13,7 @@ function drawScores() {
     axis.photographs = test;
     get("dots").replaceChildren(
       ...test.map((one, i) => {
-        const button = document.createElement("button");
+        const button = Object.assign(document.createElement("button"), { hidden: true });
         const canvas = Object.assign(document.createElement("canvas"), { width: 76, height: 76 });
         canvas.getContext("2d").drawImage(photographRaster(one.pixels), 0, 0, 76, 76);
         button.append(canvas);
@@ -22,10 +22,15 @@ function drawScores() {
       }),
     );
   }
+  // Until all are judged anew, they stay where they were.
+  const complete = known.length === held.length + test.length;
+  axis.classList.toggle("waiting", !complete);
+  if (!complete) return;
+  const now = alarms();
   // Photographs whose scores are close stand one above the other.
   const lanes = [];
   const wide = 100 * (46 / (axis.clientWidth || 1000));
-  const order = test.map((one, i) => [state.scores.get(one)?.score ?? 0, i]).sort(([a], [b]) => a - b);
+  const order = test.map((one, i) => [state.scores.get(one).score, i]).sort(([a], [b]) => a - b);
   for (const [value, i] of order) {
     const one = test[i];
     const button = get("dots").children[i];
@@ -34,17 +39,19 @@ function drawScores() {
     if (lane < 0) lane = lanes.length;
     lanes[lane] = at;
     const alarm = state.threshold !== null && value > state.threshold;
+    button.dataset.side = side(one, now);
     button.style.left = place(value);
     button.style.bottom = `${lane * 46 + 8}px`;
     button.className = `${kind(one)}${alarm ? " alarm" : ""}${i === state.selected ? " selected" : ""}`;
-    button.hidden = !state.scores.has(one);
+    button.hidden = false;
     button.title = `${one.name}: s = ${number(value)}`;
-    button.setAttribute("aria-label", `${one.name}: score ${number(value)}${alarm ? ", alarm" : ""}`);
+    const told = { "↑": ", an alarm now", "↓": ", no alarm any more" }[side(one, now)] ?? (alarm ? ", alarm" : "");
+    button.setAttribute("aria-label", `${one.name}: score ${number(value)}${told}`);
     button.setAttribute("aria-pressed", i === state.selected);
   }
   get("dots").style.height = `${Math.max(1, lanes.length) * 46 + 10}px`;
   get("held").replaceChildren(
-    ...held.filter((one) => state.scores.has(one)).map((one) => {
+    ...held.map((one) => {
       const tick = document.createElement("i");
       tick.style.left = place(state.scores.get(one).score);
       return tick;
@@ -56,12 +63,13 @@ function drawScores() {
     line.style.left = place(state.threshold);
     line.firstChild.textContent = `threshold ${number(state.threshold)}`;
   }
-  const now = get("now");
-  now.hidden = !(state.painted && state.verdict);
-  if (!now.hidden) {
-    now.style.left = place(state.verdict.score);
-    now.firstChild.textContent = `${camera ? "now" : "painted"} ${number(state.verdict.score)}`;
+  const mark = get("now");
+  mark.hidden = !(state.painted && state.verdict);
+  if (!mark.hidden) {
+    mark.style.left = place(state.verdict.score);
+    mark.firstChild.textContent = `${camera ? "now" : "painted"} ${number(state.verdict.score)}`;
   }
+  get("sides").hidden = !test.some((one) => side(one, now));
   get("axis-high").textContent = number(high, 0);
   get("scores-text").innerHTML =
     `${counted()} ` +
@@ -83,8 +91,24 @@ function counted() {
   if (of("unknown")) parts.push(`<b>${count("unknown", true)} of ${of("unknown")}</b> photographs raise an alarm`);
   let text = `${parts.join("; ")}.`;
   if (state.before) {
-    const changed = test.filter((one) => state.before.has(one) && state.before.get(one) !== now.get(one));
-    text += changed.length ? ` Changed sides: ${changed.map((one) => one.name).join("; ")}.` : " None changed sides.";
+    const { scores, threshold } = state.before;
+    const changed = test.filter((one) => side(one, now));
+    const told = changed.map((one) => `${escaped(one.name)} (${went(scores.get(one).score, state.scores.get(one).score)})`);
+    text += ` ${went(threshold, state.threshold, "The threshold")}.`;
+    text += changed.length ? ` Changed sides: ${told.join("; ")}.` : " None changed sides.";
   }
   return text;
+}
+
+/** "↑" for a photograph that the last change made an alarm, "↓" for one that is none any more, "" for the others. */
+function side(one, now) {
+  const was = state.before?.alarms.get(one);
+  if (!now || was === undefined || was === now.get(one)) return "";
+  return was ? "↓" : "↑";
+}
+
+function went(from, to, what = "s") {
+  const [a, b] = [number(from), number(to)];
+  if (a === b) return `${what} stays at ${a}`;
+  return `${what} ${to > from ? "rises" : "falls"} from ${a} to ${b}`;
 }

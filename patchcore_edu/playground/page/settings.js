@@ -49,6 +49,16 @@ function fromFragment(fragment) {
 const toFragment = (settings) =>
   "#" + Object.entries(settings).map(([name, value]) => `${name}=${encodeURIComponent(value)}`.replace(/%2C/g, ",")).join("&");
 
+/** What the lines of Python give. */
+function aboutPython({ source }) {
+  const { bank, judged } = KNOWN.taken;
+  if (source === "camera") return "The same in Python, for pictures in two folders. Those of the camera are kept nowhere.";
+  if (source === "files") {
+    return "The same in Python, for your files in two folders. The scores differ in the last digits, or more for JPEG: a browser decodes it in its own way.";
+  }
+  return `The same numbers in Python: fitted on the first ${bank} training photographs, the scores of the ${judged.length} on the axis, good ones first.`;
+}
+
 /** The lines of Python that give the same numbers. */
 function inPython(settings) {
   const { source, levels, p, s, border, ratio, selection, b, sigma } = settings;
@@ -59,25 +69,29 @@ function inPython(settings) {
   const random = selection === "random";
   const given = [`levels=${tuple}`, `p=${p}`, `s=${s}`, `coreset_ratio=${random ? 1 : ratio}`, `b=${b}`];
   if (open.length) given.push(`conventions=Conventions(${open.join(", ")})`);
-  const own = source === "files" || source === "camera";
+  const files = source === "files" || source === "camera";
   const imports = ["PatchCore", ...(open.length ? ["Conventions"] : [])].join(", ");
-  const data = own ? "ImageFolder" : "PhotoTextures";
-  const [train, test] = own
+  const data = files ? "ImageFolder" : "PhotoTextures";
+  const [train, test] = files
     ? ['ImageFolder("good")', 'ImageFolder("good", "test", split="test")']
     : [`PhotoTextures("${source}", "train")`, `PhotoTextures("${source}", "test")`];
+  // Which of the photographs the page takes.
+  const { bank, judged } = KNOWN.taken;
+  const fitted = files ? `[photograph for i, photograph in enumerate(good) if i % ${EACH} != 1]` : `[good[i] for i in range(${bank})]`;
+  const scored = files ? "test" : `[test[i] for i in (${judged.join(", ")})]`;
   return [
     ...(random ? ["import torch"] : []),
     `from patchcore_edu import ${imports}`,
     `from patchcore_edu.datasets import ${data}`,
     "",
     `good, test = ${train}, ${test}`,
-    `model = PatchCore(${given.join(", ")}).fit(${own ? "good" : "[good[i].image[None] for i in range(8)]"})`,
+    `model = PatchCore(${given.join(", ")}).fit(${fitted})`,
     ...(random
       ? [
           `rows = torch.randperm(len(model.bank), generator=torch.Generator().manual_seed(0))`,
           `model.bank = model.bank.take(rows[:max(1, int(${ratio} * len(rows)))])`,
         ]
       : []),
-    "model.predict(test).score",
+    `model.predict(${scored}).score`,
   ].join("\n");
 }

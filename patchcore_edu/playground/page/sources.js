@@ -6,7 +6,9 @@ defect's name, or "unknown". */
 const SIDE = 224;
 const PLANE = SIDE * SIDE;
 const SHORT = 256; // what the shorter side becomes before the centre is cut out, as for `ImageFolder`
+const EACH = 5; // good photographs, one of which is held out
 const MOST_FILES = 60;
+const MOST_NAMED = 5; // of files that are no pictures
 const MOST_PIXELS = 4e6; // larger pictures are first made smaller by the browser
 const LONGEST = 8; // times as long as wide
 
@@ -81,11 +83,12 @@ async function fromFile(engine, file, defect) {
   }
 }
 
-/** Photographs of files, and what was wrong with the others. `progress(done, of)` is told after each. */
+/** Photographs of files, sorted by name as `ImageFolder` does, and what was wrong with the others, in words.
+ *
+ * `progress(done, of)` is told after each. */
 async function fromFiles(engine, files, defect, progress) {
-  const taken = [...files].slice(0, MOST_FILES);
+  const taken = [...files].sort((a, b) => (a.name < b.name ? -1 : 1)).slice(0, MOST_FILES);
   const wrong = [];
-  if (files.length > MOST_FILES) wrong.push(`The first ${MOST_FILES} of ${files.length} files were taken.`);
   const good = [];
   for (const [i, file] of taken.entries()) {
     try {
@@ -95,12 +98,15 @@ async function fromFiles(engine, files, defect, progress) {
     }
     progress(i + 1, taken.length);
   }
-  return { good, wrong };
+  const more = wrong.splice(MOST_NAMED).length;
+  if (more) wrong.push(`So it is with ${more} more.`);
+  if (files.length > MOST_FILES) wrong.unshift(`The first ${MOST_FILES} of ${files.length} files were taken.`);
+  return { good, wrong: wrong.join(" ") };
 }
 
-/** Good photographs parted: each fourth sets the threshold, the others fill the bank. */
+/** Good photographs parted: the second of each five sets the threshold, the others fill the bank. */
 function parted(good) {
-  const held = good.filter((_, i) => i % 4 === 3 || (good.length < 4 && i === good.length - 1 && i > 0));
+  const held = good.filter((_, i) => i % EACH === 1);
   return { held, bank: good.filter((one) => !held.includes(one)) };
 }
 
@@ -124,11 +130,11 @@ class Camera {
       const refused = error.name === "NotAllowedError";
       throw new Error(
         refused
-          ? "The camera was refused. Allow it in the address bar and choose “camera” again, or take files."
-          : `No camera answers (${error.name}). Plug one in and choose “camera” again, or take files.`,
+          ? "The camera was refused. Allow it in the address bar and press “Take ten good pictures”, or take files."
+          : `No camera answers (${error.name}). Plug one in and press “Take ten good pictures”, or take files.`,
       );
     }
-    this.#stream.getVideoTracks()[0].onended = () => this.lost("The camera was unplugged. Plug it in and choose “camera” again.");
+    this.#stream.getVideoTracks()[0].onended = () => this.lost("The camera was unplugged. Plug it in and press “Take ten good pictures”.");
     this.video.srcObject = this.#stream;
     await this.video.play();
   }
