@@ -212,7 +212,7 @@ def _labelled(folder: Path, mask_dir: Path | None) -> list[_Record]:
     subfolders = sorted(path for path in folder.glob("*") if path.is_dir() and path.name[0] != ".")
     if not subfolders:
         return [_Record(file, UNKNOWN, labelled=False) for file in photographs_in(folder)]
-    if any(file.suffix.lower() in SUFFIXES for file in folder.iterdir()):
+    if any(file.suffix.lower() in SUFFIXES and not file.is_dir() for file in folder.iterdir()):
         raise ValueError(f"{folder} holds photographs beside subfolders; it must hold one or the other")
     records = []
     for subfolder in subfolders:

@@ -19,10 +19,11 @@ from PIL import Image, ImageOps
 from torch.nn.functional import adaptive_max_pool2d
 
 from patchcore_edu.files import ordinary
-from patchcore_edu.validation import one_of, whole_number
+from patchcore_edu.validation import one_of, shown, whole_number
 
 LONGEST = 8  # times the shorter side: no more of a photograph is resized before it is cropped
 ASPECTS = ("keep", "squash")
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")  # Pillow starts another program to draw a PostScript file
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 
@@ -34,6 +35,8 @@ def photographs_in(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[P
     files = [file for file in folder.iterdir() if file.suffix.lower() in suffixes and file.name[0] != "."]
     if not files:
         raise FileNotFoundError(f"{folder} holds no photographs ({', '.join(suffixes)})")
+    if deeper := sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != "."):
+        warn(f"{folder} holds folders too, {shown(deeper)}; only the photographs beside them are read", stacklevel=3)
     return sorted(files)
 
 
@@ -45,7 +48,7 @@ def read_photograph(path: str | Path) -> torch.Tensor:
     camera's orientation tag (EXIF) is applied. Of several pictures in one file the first is read, with a warning.
 
     Args:
-        path: a file of any kind that Pillow opens, with 8-bit channels, or grey with 16 bits.
+        path: a png, jpg, bmp, tif, webp or gif, whatever it is called, with 8-bit channels, or grey with 16 bits.
 
     Returns:
         (3, H, W), float32, in [0, 1].
@@ -77,7 +80,7 @@ def read_mask(path: str | Path) -> torch.Tensor:
 
 def _read(path: str | Path, background: str) -> np.ndarray:
     try:
-        with Image.open(ordinary(path)) as opened:
+        with Image.open(ordinary(path), formats=FORMATS) as opened:
             # A telephone's photograph may carry a smaller copy of itself.
             if (pictures := getattr(opened, "n_frames", 1)) > 1 and opened.format != "MPO":
                 warn(f"{path} holds {pictures} pictures, one after another; only the first is read", stacklevel=4)
@@ -217,6 +220,7 @@ def unpack(archive: Path, folder: Path) -> None:
                     _refuse_escape(archive, member.name, not (member.isfile() or member.isdir()))
                     member.mode &= 0o777
                 _check_room(archive, folder, sum(member.size for member in opened))
+                opened.fileobj.read(2**20)  # the checksum of a gzip comes at its end, after some padding
                 # Python 3.11.0 to 3.11.3 have no filter: then the names and kinds checked above are all that is.
                 opened.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
     except (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError) as error:

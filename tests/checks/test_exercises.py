@@ -1,5 +1,6 @@
 """Each check accepts what is right, knows every usual mistake by its name, and never raises."""
 
+import itertools
 import json
 import os
 import re
@@ -437,6 +438,14 @@ def fails_silently(*arguments):
     raise Silent
 
 
+class NoException(BaseException):
+    """What ends a program, as SystemExit and GeneratorExit do."""
+
+
+def ends(*arguments):
+    raise NoException("the end")
+
+
 def exits(*arguments):
     sys.exit("enough")
 
@@ -454,7 +463,9 @@ STRANGE = {
     "on no device": lambda *arguments: torch.empty(3, device="meta"),
     "complex": lambda *arguments: torch.ones(2, dtype=torch.complex64),
     "recursive": recursive,
+    "quantised": lambda *arguments: torch.quantize_per_tensor(torch.zeros(()), 0.1, 0, torch.qint8),
     "a silent exception": fails_silently,
+    "no Exception": ends,
     "exit": exits,
 }
 
@@ -464,6 +475,20 @@ STRANGE = {
 def test_the_strangest_answers_are_judged_too(exercise, name):
     verdict = exercise(STRANGE[name])
     assert not verdict.passed and verdict.rows["yours"]
+
+
+def test_a_message_of_pages_is_shortened():
+    def speaks(*arguments):
+        raise ValueError("word " * 10**5)
+
+    assert len(repr(check.auroc(speaks))) < 1000
+
+
+def test_cells_without_end_are_not_all_kept():
+    """For the ten seconds of the time limit they filled gigabytes."""
+    cells = itertools.count()
+    verdict = check.neighbourhood(lambda *arguments: ((a, a) for a in cells))
+    assert not verdict.passed and next(cells) < 10**6
 
 
 def test_a_sparse_answer_is_read_as_the_numbers_it_holds():

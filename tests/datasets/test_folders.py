@@ -118,6 +118,12 @@ def test_image_folder_with_and_without_masks(bottle):
         ImageFolder(train_dir, test_dir, test_dir, "test")
 
 
+def test_a_defect_s_folder_may_be_called_as_a_photograph_is(bottle):
+    (bottle / "test" / "contamination").rename(bottle / "test" / "stain.png")
+    test = ImageFolder(bottle / "train" / "good", bottle / "test", split="test")
+    assert "stain.png" in {sample.defect for sample in test}
+
+
 def test_image_folder_of_unknown_photographs(bottle):
     unknown = ImageFolder(bottle / "train" / "good", bottle / "test" / "good", split="test")
     found = {(sample.defect, sample.anomalous, bool(sample.mask.any()), sample.labelled) for sample in unknown}

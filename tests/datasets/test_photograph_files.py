@@ -16,9 +16,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
-from patchcore_edu.datasets.photograph_files import provide, read_mask, read_photograph, resize_sample, unpack
+from patchcore_edu.datasets.photograph_files import (
+    photographs_in,
+    provide,
+    read_mask,
+    read_photograph,
+    resize_sample,
+    unpack,
+)
 
 
 def save(path: Path, pixels, mode: str | None = None, **options) -> Path:
@@ -250,6 +257,40 @@ def test_archives_that_cannot_be_opened_are_named(tmp_path):
         archive.write_bytes(data)
         with pytest.raises(ValueError, match=f"archive {re.escape(str(archive))} {message}"):
             unpack(archive, where)
+
+
+def test_a_changed_byte_in_a_gzip_is_found_before_anything_is_unpacked(tmp_path):
+    """Deflate keeps noise as it is, so that only the checksum at the end tells."""
+    archive, noise = tmp_path / "archive.tar.gz", np.random.default_rng(0).bytes(50_000)
+    member = tarfile.TarInfo("noise")
+    member.size = len(noise)
+    with tarfile.open(archive, "w:gz") as opened:
+        opened.addfile(member, io.BytesIO(noise))
+    whole = archive.read_bytes()
+    unpack(archive, tmp_path / "well")
+    assert (tmp_path / "well" / "noise").read_bytes() == noise
+    for at in (len(whole) // 3, len(whole) // 2, len(whole) - 6):
+        damaged = bytearray(whole)
+        damaged[at] ^= 1
+        archive.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"archive .*archive\.tar\.gz is damaged: CRC check failed"):
+            unpack(archive, tmp_path / "badly")
+        assert not (tmp_path / "badly").exists()
+
+
+def test_no_other_program_is_started_for_a_postscript_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("Ghostscript was started"))
+    Image.new("RGB", (4, 3)).save(tmp_path / "a.png", format="EPS")
+    with pytest.raises(ValueError, match=r"a\.png cannot be read as a photograph"):
+        read_photograph(tmp_path / "a.png")
+
+
+def test_photographs_in_a_folder_deeper_are_left_out_with_a_warning(tmp_path):
+    for name in ("a.png", "more/b.png", ".checkpoints/c.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (4, 3)).save(tmp_path / name)
+    with pytest.warns(UserWarning, match=r"holds folders too, \['more'\]; only the photographs beside them are read"):
+        assert photographs_in(tmp_path) == [tmp_path / "a.png"]
 
 
 def test_an_archive_with_one_name_for_a_file_and_a_folder_is_named(tmp_path):

@@ -18,6 +18,8 @@ from patchcore_edu.checks.machinery.answers import Unreadable, difference, show
 from patchcore_edu.checks.machinery.time_limit import SECONDS, TookTooLong, time_limit
 from patchcore_edu.checks.machinery.verdict import OPEN, RIGHT, WRONG, Verdict
 
+LONGEST = 500  # characters of an exception's message that are shown
+
 
 class Unwritten(Exception):
     """The function returned nothing."""
@@ -126,7 +128,9 @@ class Exercise:
                 if answer is None or answer is ...:
                     raise Unwritten(f"returned {answer}; if you did write it, a `return` is missing")
                 return self.read(answer, *arguments)
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:  # the learner's own
+            raise
+        except BaseException as error:  # SystemExit, and others that are no Exception
             return error
 
     @cache  # noqa: B019 - exercises live as long as the package
@@ -152,9 +156,10 @@ def _not_callable_with(yours: object, arguments: tuple) -> str | None:
 
 
 def said(error: BaseException) -> str:
-    """The message of an exception, which may be one of a learner's own that has none to show."""
+    """The message of an exception, shortened: PyTorch's may take pages, and a learner's own may have none to show."""
     try:
-        return str(error)
+        text = str(error)
+        return text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
     except Exception:
         return "its message cannot be shown"
 
