@@ -42,11 +42,11 @@ try:
 except ModuleNotFoundError as missing:
     if missing.name.startswith("patchcore_edu"):
         raise
-    # `python -m patchcore_edu doctor` itself must run where something is missing: it says what.
+    # `python -m patchcore_edu doctor` must run even where something is missing: it says what.
     if sys.argv[:2] != ["-m", "doctor"]:
         raise ModuleNotFoundError(
             f"{missing.name.partition('.')[0]} is missing: run `pip install -e .` in the project's folder, or "
-            "`python -m patchcore_edu doctor` to see what else is",
+            "`python -m patchcore_edu doctor` to see what else is missing",
             name=missing.name,
         ) from missing
 

@@ -9,10 +9,10 @@ COMMANDS = {
     "demo": "fit, predict, print the figures, save one picture",
     "doctor": "say whether this machine can run the course",
     "hub": "serve a workshop: a seat with the notebooks for each learner",
-    "pack": "wheels, notebooks and pages in one folder, for a room without internet",
+    "pack": "put wheels, notebooks and pages in one folder, for a room without internet",
     "pictures": "make the README's pictures again",
     "playground": "write PatchCore as one live web page that needs no Python",
-    "progress": "who has solved which exercise, and which mistakes were met most often",
+    "progress": "show who has solved which exercise, and which mistakes were most common",
     "site": "run all notebooks and write them as plain web pages",
 }
 
@@ -20,7 +20,7 @@ COMMANDS = {
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit code is 0 if all went well.
 
-    Each command's file has `arguments(parser)` and `run(chosen)`. It is imported only when it is asked for: `doctor`
+    Each command's file has `arguments(parser)` and `run(chosen)`. It is imported only when it is needed: `doctor`
     must run where everything else is missing.
     """
     parser = argparse.ArgumentParser(
@@ -37,9 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
     command.arguments(options)
     try:
         code = command.run(options.parse_args(chosen.options)) or 0
-        print(end="", flush=True)  # what cannot be written is told here: Python would, at its end, in its own way
+        print(end="", flush=True)  # report here what cannot be written: Python would do so at exit, in its own words
         return code
-    except OSError as error:  # a file in the way, a folder that may only be read: the message says what to do
+    except OSError as error:  # a file in the way, a read-only folder: the message says what to do
         try:
             print(end="", flush=True)
         except OSError:

@@ -20,8 +20,8 @@ def aggregate(
 
     φ_{i,j}(N_p^(h,w)) = f_agg({φ_{i,j}(a, b) : (a, b) ∈ N_p^(h,w)})
 
-    The default averages over height and width, for each channel alone: the p × p neighbours of a cell become one
-    vector with as many channels as before. The channels are not mixed.
+    The default averages over height and width, each channel by itself: the p × p neighbours of a cell become one
+    vector with as many channels as before. Channels are not mixed.
 
     Args:
         phi_j: (n, c, h*, w*), feature maps of one level.
@@ -51,7 +51,7 @@ def aggregate(
 
     Source: §3.1, eq. (2): adaptive average pooling, similar to local smoothing of each feature map. The paper is
     silent on the border. "zero" is our choice because every published code that pads counts zeros, and because it
-    ranks photographs better than "clip" does: the network's own padding makes the vectors at the border odd, and
+    ranks photographs better than "clip" does: the network's own padding distorts the vectors at the border, and
     zeros shrink them and their distances. The price is that a defect at the very rim is found less often.
     "flattened" follows the authors' published code.
     """
@@ -71,7 +71,7 @@ def aggregate(
 
 
 def averaged(average: Callable[[torch.Tensor], torch.Tensor], values: torch.Tensor) -> torch.Tensor:
-    """`average(values)`, also where a sum on the way is beyond the dtype: no mean of finite numbers is.
+    """`average(values)`, even where an intermediate sum overflows the dtype: a mean of finite numbers never does.
 
     >>> averaged(lambda values: values.mean(0), torch.tensor([3e38, 1e38]))
     tensor(2.0000e+38)
@@ -79,7 +79,7 @@ def averaged(average: Callable[[torch.Tensor], torch.Tensor], values: torch.Tens
     means = average(values)
     if torch.compiler.is_exporting() or torch.isfinite(means.sum()):
         return means
-    smaller = average(values * 2.0**-32) * 2.0**32  # powers of two round nothing; sums of 2³² numbers then fit
+    smaller = average(values * 2.0**-32) * 2.0**32  # a power of two causes no rounding; sums of 2³² numbers then fit
     largest = torch.finfo(values.dtype).max
     return torch.where(means.isfinite(), means, smaller.clamp(-largest, largest))
 

@@ -1,4 +1,4 @@
-"""§3.3: the anomaly map, patch distances put back in their places and brought to the size of the image."""
+"""§3.3: the anomaly map, patch distances put back in their places and upsampled to the size of the image."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -11,7 +11,7 @@ from patchcore_edu.validation import one_of, real_number, real_tensor, shown, wh
 
 UPSAMPLINGS = ("bilinear", "nearest")
 EDGES = ("reflect", "mirror", "constant", "nearest")
-WIDEST, LARGEST = 1000, 2**16  # pixels, of sigma and of a side: many more take minutes, and all memory
+WIDEST, LARGEST = 1000, 2**16  # pixels, for sigma and for a side: many more take minutes, and all the memory
 
 
 def anomaly_map(
@@ -31,7 +31,7 @@ def anomaly_map(
         sigma: the Gaussian's standard deviation in pixels of the image; 0 for none. It is cut off at 4σ.
         upsampling: "bilinear", or "nearest" as in anomalib.
         edge: how the map is extended past its border before it is smoothed, in SciPy's words: "reflect" repeats the
-            border pixel (d c b a | a b c d), "mirror" does not (d c b | a b c d; anomalib), "constant" is zero,
+            border pixel (d c b a | a b c d), "mirror" does not (d c b | a b c d; anomalib), "constant" adds zeros,
             "nearest" repeats the last value.
 
     Returns:
@@ -70,5 +70,5 @@ def _gaussian_filter(maps: torch.Tensor, sigma: float, edge: str) -> torch.Tenso
 
 @lru_cache(maxsize=16)
 def _filter_matrix(pixels: int, sigma: float, edge: str) -> torch.Tensor:
-    """(pixels, pixels): column k is what the filter makes of a row that is 1 at pixel k and 0 elsewhere."""
+    """(pixels, pixels): column k is the filtered version of a row that is 1 at pixel k and 0 elsewhere."""
     return torch.from_numpy(gaussian_filter1d(torch.eye(pixels, dtype=torch.float64).numpy(), sigma, 0, mode=edge))

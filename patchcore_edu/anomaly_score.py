@@ -7,7 +7,7 @@ from patchcore_edu.validation import real_tensor, row_numbers, same_space, whole
 
 
 def max_patch_score(distance: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Eq. (6): s*, the distance of the test patch that is farthest from the bank, and which patch that is.
+    """Eq. (6): s*, the distance of the test patch farthest from the bank, and which patch that is.
 
     m^{test,*}, m* = argmax_{m^test ∈ P(x^test)} argmin_{m ∈ M} ‖m^test − m‖₂;  s* = ‖m^{test,*} − m*‖₂
 
@@ -49,15 +49,15 @@ def reweighting_factor(patches: torch.Tensor, nearest: torch.Tensor, vectors: to
         b: the number of neighbours of m*; if the bank is smaller, all of it.
 
     Returns:
-        w (n,), without a unit. The fraction is divided by exp‖m^{test,*} − m*‖₂, so that only differences of distances
-        are exponents. Where one is too large, the fraction is 0, as it should be: distances of 10⁴ do no harm.
+        w (n,), without a unit. Both parts of the fraction are divided by exp‖m^{test,*} − m*‖₂, so exponents are only
+        differences of distances. If one is too large, the fraction is 0, as it should be: distances of 10⁴ do no harm.
 
     Raises:
         ValueError: for b below 1, other ranks, vectors of another dimension or dtype, rows that `vectors` does not
             have, or distances beyond the dtype.
 
     Example:
-        A bank of four alike and one apart. Both test patches are 1 away from their nearest entry.
+        A bank with four equal entries and one apart. Both test patches are 1 away from their nearest entry.
         >>> vectors = torch.tensor([[0.0], [0.0], [0.0], [0.0], [9.0]])
         >>> reweighting_factor(torch.tensor([[1.0], [10.0]]), torch.tensor([0, 4]), vectors, b=4)
         tensor([0.7500, 1.0000])
@@ -78,7 +78,7 @@ def reweighting_factor(patches: torch.Tensor, nearest: torch.Tensor, vectors: to
     w = 1 - 1 / torch.exp(to_support - to_nearest[:, None]).sum(1)
     if not torch.compiler.is_exporting() and w.isnan().any():
         raise ValueError(
-            f"patches and vectors are farther apart than {patches.dtype} can say; divide both by one number"
+            f"patches and vectors are farther apart than {patches.dtype} can hold; divide both by the same number"
         )
     return w
 
@@ -93,13 +93,13 @@ def image_score(
 
     s = (1 − exp‖m^{test,*} − m*‖₂ / Σ_{m ∈ N_b(m*)} exp‖m^{test,*} − m‖₂) · s*
 
-    It is a distance: 0 or more, without an upper limit, and no probability.
+    It is a distance: 0 or more, without an upper limit. It is not a probability.
 
     Args:
         patches: (n, h', w', d), the patch sets of the test images.
         vectors: (N, d), the memory bank M, or its coreset.
         b: see `reweighting_factor`; b = 1 leaves s = s*.
-        neighbours: distance and row (n, h', w') of every patch's nearest entry, if they are known already.
+        neighbours: distance and row, (n, h', w') each, of every patch's nearest entry, if they are already known.
 
     Returns:
         s (n,), in the unit of the features.
@@ -134,7 +134,7 @@ def image_score(
 
 
 def patch_neighbours(patches: torch.Tensor, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Eq. (6), inner argmin: for every test patch the distance to its nearest entry m*, and m*'s row in M.
+    """Eq. (6), inner argmin: for every test patch, the distance to its nearest entry m*, and m*'s row in M.
 
     Args:
         patches: (n, h', w', d), the patch sets of the test images.

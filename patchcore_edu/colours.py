@@ -1,4 +1,4 @@
-"""One colour for each role, the same in formulas, text, comments, pictures and explorers.
+"""One colour for each role: the same in formulas, text, comments, pictures and explorers.
 
 The six hues are those of Okabe and Ito, which colour-blind readers can tell apart.
 """

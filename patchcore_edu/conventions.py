@@ -1,4 +1,4 @@
-"""Every choice that the paper leaves open, and what each published code chose."""
+"""Every choice that the paper leaves open, and what each published code does."""
 
 from dataclasses import dataclass
 
@@ -11,14 +11,14 @@ from patchcore_edu.validation import one_of, real_number, whole_number
 
 @dataclass(frozen=True)
 class Conventions:
-    """One choice for each thing that the paper does not fix. `dataclasses.replace` changes single fields.
+    """One value for each choice that the paper does not fix. `dataclasses.replace` changes single fields.
 
     Attributes:
         border, pooling: see `aggregate` (eq. 2).
         merge, stride_on: see `patch_set` (eq. 3).
         dim: d, the length of a patch vector for pooling="flattened" or merge="pool".
-        merged_dim: the length after merge="pool", if it is another one than `dim`; see `patch_set`.
-        projection: ψ, see `random_projection` (Algorithm 1); None guides the choice by the full vectors.
+        merged_dim: the length after merge="pool", if it differs from `dim`; see `patch_set`.
+        projection: ψ, see `random_projection` (Algorithm 1); with None, the full vectors guide the choice.
         projection_dim: d*; None takes the Johnson–Lindenstrauss bound for the number of rows.
         start: see `greedy_coreset` (Algorithm 1).
         squared: whether patch distances are squared, ‖m^test − m‖², in the map and in s*.
@@ -78,8 +78,8 @@ CONVENTIONS = {
         squared=True,
         reweighting=False,
     ),
-    # anomalib 2.7.0. Only with a bank of a single row does it differ: its w is then a softmax over the images of the
-    # batch (1 − 1/n for n equal ones), and ours is 1.
+    # anomalib 2.7.0. It differs only with a bank of a single row: its w is then a softmax over the images of the batch
+    # (1 − 1/n for n equal ones), and ours is 1.
     "anomalib": Conventions(projection="sparse", projection_dim=None, upsampling="nearest", edge="mirror"),
 }
 

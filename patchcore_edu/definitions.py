@@ -23,7 +23,7 @@ def feature_vector(phi_j, h, w):
 
 
 def aggregate(phi_j, h, w, p):
-    """Eq. (2): f_agg, the mean over N_p, for each channel alone. A cell past the border counts as 0."""
+    """Eq. (2): f_agg, the mean over N_p, each channel by itself. A cell past the border counts as 0."""
     inside = neighbourhood(h, w, p, shape=(len(phi_j[0]), len(phi_j[0][0])))
     return [sum(channel[a][b] for a, b in inside) / len(neighbourhood(h, w, p)) for channel in phi_j]
 
@@ -68,12 +68,12 @@ def covering_radius(M, M_C):
 
 
 def optimal_coreset(M, size):
-    """Eq. (5), by trying every subset: feasible for a handful of entries only."""
+    """Eq. (5), by trying every subset: feasible only for a handful of entries."""
     return min(combinations(M, size), key=lambda M_C: covering_radius(M, M_C))
 
 
 def greedy_coreset(M, size, start):
-    """Algorithm 1: from row `start`, add `size - 1` times the row that is farthest from all rows chosen so far."""
+    """Algorithm 1: from row `start`, add the row farthest from all rows chosen so far, `size - 1` times."""
     chosen = [start]
     while len(chosen) < size:
         rest = [i for i in range(len(M)) if i not in chosen]
@@ -82,19 +82,19 @@ def greedy_coreset(M, size, start):
 
 
 def nearest_entry(m_test, M):
-    """The inner argmin of eq. (6): m*, the entry of M that is nearest to one test patch."""
+    """The inner argmin of eq. (6): m*, the entry of M nearest to one test patch."""
     return min(M, key=lambda m: dist(m_test, m))
 
 
 def max_patch_score(P_test, M):
-    """Eq. (6): the test patch that is farthest from M, its nearest entry m*, and their distance s*."""
+    """Eq. (6): the test patch farthest from M, its nearest entry m*, and their distance s*."""
     m_test = max(P_test, key=lambda m_test: dist(m_test, nearest_entry(m_test, M)))
     m_star = nearest_entry(m_test, M)
     return m_test, m_star, dist(m_test, m_star)
 
 
 def image_score(P_test, M, b):
-    """Eq. (7): s = w · s*, with N_b the b entries of M nearest to m*. For b = 1, w would be 0: taken as s = s*."""
+    """Eq. (7): s = w · s*, with N_b the b entries of M nearest to m*. For b = 1, w would be 0: s = s* instead."""
     m_test, m_star, s_star = max_patch_score(P_test, M)
     if b == 1:
         return s_star

@@ -25,7 +25,7 @@ def feature_maps(images: torch.Tensor, backbone: "Backbone", levels: Iterable[in
         {j: (n, c_j, h_j, w_j)}, in rising order of j.
 
     Raises:
-        ValueError: for images of another rank, channel count or range, an unknown level, or what is no network.
+        ValueError: for images of another rank, channel count or range, an unknown level, or no network.
 
     Example:
         >>> from patchcore_edu.backbone import load_backbone

@@ -1,4 +1,4 @@
-"""Drawing: arrays in, matplotlib Axes out. It knows nothing of PatchCore except its colours."""
+"""Drawing: arrays in, matplotlib Axes out. It knows nothing about PatchCore except its colours."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import BytesIO
@@ -70,9 +70,9 @@ def scale(figure: Figure, axes: Iterable[Axes], low: float, high: float, unit: s
 
 
 def sheet(figure: Figure, rect: tuple[float, float, float, float], width: float, height: float) -> Axes:
-    """Bare axes to put several pictures on, in units of your own: x to the right from 0, y downwards from 0.
+    """Bare axes for several pictures, in your own units: x to the right from 0, y downwards from 0.
 
-    Each further set of axes would take as long to make and to draw as eight lines of text.
+    Every further set of axes would take as long to create and draw as eight lines of text.
 
     >>> [float(y) for y in sheet(Figure(), (0, 0, 1, 1), 680, 440).get_ylim()]
     [440.0, 0.0]
@@ -83,7 +83,7 @@ def sheet(figure: Figure, rect: tuple[float, float, float, float], width: float,
 
 
 def round_numbers(low: float, high: float, steps: int) -> list[float]:
-    """Ticks for a scale: round numbers in it, at most `steps` steps apart.
+    """Ticks for a scale: round numbers within it, in at most `steps` steps.
 
     >>> round_numbers(0, 47.3, 5)
     [0.0, 10.0, 20.0, 30.0, 40.0]
@@ -133,9 +133,9 @@ def ticks(
     xlabel: str = "",
     ylabel: str = "",
 ) -> Axes:
-    """Draw the frame of axes with these ticks, {value: text} or values, in half the time that their own take.
+    """Draw the frame of axes with these ticks, {value: text} or values, in half the time that matplotlib's own take.
 
-    Their limits must be set before.
+    Set the limits first.
 
     >>> ax = ticks(Figure().add_axes((0, 0, 1, 1), xlim=(0, 8)), x=[0, 4, 8], y={1: "one"})
     >>> [text.get_text() for text in ax.texts]
@@ -228,7 +228,7 @@ def cell_grid(ax: Axes, rows: int, columns: int, stride: int, colour: str = "whi
 
 
 def numbers(ax: Axes, values: ArrayLike, form: str = "{:.1f}", size: int = 8) -> Axes:
-    """Write every value of a small map (h, w) into its cell, dark on light and light on dark."""
+    """Write every value of a small map (h, w) in its cell, dark on light and light on dark."""
     values = np.asarray(values)
     image = ax.images[-1]
     for row, column in np.ndindex(values.shape):

@@ -1,4 +1,4 @@
-"""Files are written beside the old one and then put in its place: whatever happens, one whole file is there."""
+"""A file is written beside the old one and then put in its place: whatever happens, one whole file is there."""
 
 import json
 import os
@@ -16,7 +16,7 @@ LOCK_SECONDS = 5
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[BinaryIO]:
-    """Give an open binary file; it becomes `path` when the block ends well, and else leaves `path` as it was.
+    """Yield an open binary file; if the block ends well, it becomes `path`; otherwise `path` stays as it was.
 
     Raises:
         OSError: naming `path`, if its folder is missing or it cannot be written.
@@ -37,7 +37,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
                 shutil.copymode(target, unfinished)
             yield file
             file.flush()
-            os.fsync(file.fileno())  # else the new name may reach the disk before what it stands for
+            os.fsync(file.fileno())  # otherwise the new name may reach the disk before the file's contents
         os.replace(unfinished, target)
     except OSError as error:
         raise _named(error, path) from error
@@ -60,34 +60,36 @@ def writable(path: str | Path) -> Path:
         what = "is a file" if target.parent.exists() else "is missing"
         raise FileNotFoundError(2, f"{path} cannot be written: the folder {Path(path).parent} {what}")
     if target.exists() and not target.is_file():
-        raise OSError(f"{path} cannot be written: {'a folder' if target.is_dir() else 'no ordinary file'} is there")
+        raise OSError(
+            f"{path} cannot be written: {'a folder is there' if target.is_dir() else 'it is not an ordinary file'}"
+        )
     place = target if target.exists() else target.parent
     if not os.access(place, os.W_OK):
-        raise PermissionError(13, f"{path} cannot be written: {place} may only be read")
+        raise PermissionError(13, f"{path} cannot be written: {place} is read-only")
     return target
 
 
 def folder_to_write(path: str | Path) -> Path:
-    """The absolute path of a folder, made if it is missing, or an OSError that says what is in its way.
+    """The absolute path of a folder, created if missing, or an OSError that says what is in the way.
 
     >>> folder_to_write(__file__)
     Traceback (most recent call last):
     NotADirectoryError: [Errno 20] ...files.py cannot be a folder: a file is there
     """
-    if not os.fspath(path):  # as of a script's variable that is not set; Path takes it for the current folder
-        raise FileNotFoundError(2, "'' is no folder's name")
+    if not os.fspath(path):  # as from an unset variable in a script; Path takes it for the current folder
+        raise FileNotFoundError(2, "'' is not the name of a folder")
     folder = Path(path).absolute()
     for place in (folder, *folder.parents):
         if place.exists() and not place.is_dir():
             raise NotADirectoryError(20, f"{path} cannot be a folder: a file is there")
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK):
-        raise PermissionError(13, f"{path} cannot be written to: it may only be read")
+        raise PermissionError(13, f"{path} cannot be written to: it is read-only")
     return folder
 
 
 def ordinary(path: str | Path) -> Path:
-    """The path, if an ordinary file is there: a pipe would be waited for without end.
+    """The path, if an ordinary file is there: reading from a pipe could wait for ever.
 
     >>> ordinary("no/such/bank.npz")
     Traceback (most recent call last):
@@ -95,7 +97,7 @@ def ordinary(path: str | Path) -> Path:
     """
     _check_path(path)
     if not stat.S_ISREG(os.stat(path).st_mode):
-        raise OSError(f"{path} is {'a folder' if os.path.isdir(path) else 'no ordinary file'}")
+        raise OSError(f"{path} is {'a folder' if os.path.isdir(path) else 'not an ordinary file'}")
     return Path(path)
 
 
@@ -110,7 +112,7 @@ def _check_path(path: object) -> None:
 
 
 def from_json(text: str) -> object:
-    """What a text in JSON says, or a ValueError, also where it is nested too deeply to be read.
+    """The value of a JSON text, or a ValueError, even where it is nested too deeply to be read.
 
     >>> from_json("[" * 100_000)
     Traceback (most recent call last):
@@ -123,7 +125,7 @@ def from_json(text: str) -> object:
 
 
 def _named(error: OSError, path: str | Path) -> OSError:
-    """The error, with the name that was asked for instead of the unfinished file's."""
+    """The error, with the requested name instead of the unfinished file's."""
     if error.errno is None:
         return error
     return OSError(error.errno, f"{path} could not be written: {error.strerror}")
@@ -131,14 +133,14 @@ def _named(error: OSError, path: str | Path) -> OSError:
 
 @contextmanager
 def locked(path: str | Path) -> Iterator[None]:
-    """One process at a time gets past here for `path`: for whoever reads a file and writes it again."""
+    """Let one process at a time past for `path`: for code that reads a file and writes it again."""
     lock, began = Path(f"{path}.lock"), monotonic()
     while True:
         try:
             lock.touch(exist_ok=False)
             break
         except FileExistsError:
-            # It is held for milliseconds: one that stays was left by a process that was killed.
+            # It is held for milliseconds: one that stays was left behind by a killed process.
             if monotonic() - began > LOCK_SECONDS:
                 lock.unlink(missing_ok=True)
             sleep(0.01)

@@ -20,11 +20,12 @@ class MemoryBank:
     """Eq. (4): M, with the origin of every row.
 
     Attributes:
-        vectors: (N, d), float, one patch a row.
+        vectors: (N, d), float, one patch per row.
         image: (N,), int64, the number of the training image it was seen in, from 0.
         position: (N, 2), int64, its row h and column w on the merged map, in cells; the map of border="valid" begins
             ⌊p/2⌋ cells inside.
-        settings: what made it, if `PatchCore` did; it is saved with the bank, so that no other model takes it.
+        settings: those of the `PatchCore` that made it, if one did; saved with the bank, they keep it from being used
+            in another model.
 
     Example:
         >>> bank = memory_bank(torch.zeros(2, 3, 3, 5))
@@ -70,7 +71,7 @@ class MemoryBank:
         """Write the bank as plain arrays (NumPy's .npz format, no pickle) to exactly this path.
 
         Raises:
-            OSError: if it cannot be written; a file that was there before is then unharmed.
+            OSError: if it cannot be written; an older file stays as it was.
         """
         arrays = {name: as_array(getattr(self, name)) for name in ARRAYS}
         if self.settings is not None:
@@ -84,7 +85,7 @@ class MemoryBank:
 
         Raises:
             FileNotFoundError: if there is no such file.
-            ValueError: if the file is truncated, or is no saved bank.
+            ValueError: if the file is truncated, or is not a saved bank.
         """
         try:
             with np.load(ordinary(path), allow_pickle=False) as arrays:
@@ -93,7 +94,7 @@ class MemoryBank:
         except FileNotFoundError:
             raise
         except Exception as error:
-            raise ValueError(f"path was {str(path)!r}, which is no complete saved memory bank: {error}") from error
+            raise ValueError(f"path was {str(path)!r}, which is not a complete saved memory bank: {error}") from error
 
 
 def memory_bank(patches: torch.Tensor | Iterable[torch.Tensor], s: int = 1) -> MemoryBank:
@@ -104,7 +105,7 @@ def memory_bank(patches: torch.Tensor | Iterable[torch.Tensor], s: int = 1) -> M
         s: the stride the patch sets were made with, so that positions are given on the full map.
 
     Returns:
-        A `MemoryBank` of N = n·h'·w' rows. Batches are appended in place: the peak is the bank and one batch.
+        A `MemoryBank` of N = n·h'·w' rows. Batches are appended in place: at most the bank and one batch are in memory.
 
     Raises:
         ValueError: if there is no image, or the batches differ in h', w' or d.
@@ -129,7 +130,7 @@ def memory_bank(patches: torch.Tensor | Iterable[torch.Tensor], s: int = 1) -> M
         if batch.shape[1:] != grid or numbers.dtype != rows.dtype:
             raise ValueError(
                 f"patches held batches of shapes (…, {', '.join(map(str, grid))}) and {tuple(batch.shape)}, "
-                f"of {rows.dtype} and {numbers.dtype}; all images must give patch sets of one size and dtype"
+                f"of {rows.dtype} and {numbers.dtype}; the patch sets of all images must have one size and dtype"
             )
         added = batch.shape[:3].numel()
         # Growing in place lets the system move pages instead of copying them: a list and a final

@@ -9,7 +9,7 @@ PRO_LIMIT = 0.3  # that of the MVTec AD evaluation
 
 
 def auroc(score: torch.Tensor, anomalous: torch.Tensor) -> float:
-    """Area under the ROC curve: the chance that an anomalous one scores above a normal one.
+    """Area under the ROC curve: the probability that an anomalous image (or pixel) scores above a normal one.
 
     Pass image scores with image labels for image AUROC, or maps with masks for pixel AUROC. It needs no threshold.
 
@@ -21,7 +21,7 @@ def auroc(score: torch.Tensor, anomalous: torch.Tensor) -> float:
         From 0 to 1; 0.5 is guessing.
 
     Raises:
-        ValueError: if the shapes differ, a label is of no kind, or only one kind is there.
+        ValueError: if the shapes differ, a label is neither, or all are of one kind.
 
     Example:
         >>> auroc(torch.tensor([0.1, 0.4, 0.3, 0.8]), torch.tensor([False, False, True, True]))
@@ -37,16 +37,16 @@ def auroc(score: torch.Tensor, anomalous: torch.Tensor) -> float:
     if score.is_complex() or not score.isfinite().all():
         raise ValueError("score held NaN, infinite or complex values; all scores must be finite real numbers")
     if anomalous.all() or not anomalous.any():
-        raise ValueError("anomalous held one kind only; AUROC needs normal and anomalous ones")
+        raise ValueError("anomalous held only one kind; AUROC needs normal and anomalous ones")
     return curve_area(score, ~anomalous, anomalous)
 
 
 def pro(maps: torch.Tensor, masks: torch.Tensor, limit: float = PRO_LIMIT) -> float:
-    """Per-region overlap: how much of each defect is found, every defect counting the same, small or large.
+    """PRO, per-region overlap (AUPRO): how much of each defect is found. Every defect counts the same, small or large.
 
-    For every threshold, the overlap is the mean over all connected regions (8 neighbours) of the part of the region
-    that lies above it. It is integrated over the false-positive rate, the part of all normal pixels above the
-    threshold, from 0 to `limit`, and divided by `limit`.
+    At each threshold, the overlap is the share of a connected region (8 neighbours) that lies above it, averaged over
+    all regions. It is integrated over the false-positive rate, the share of all normal pixels above the threshold,
+    from 0 to `limit`, and divided by `limit`.
 
     Args:
         maps: (n, H, W), anomaly maps.
@@ -60,7 +60,7 @@ def pro(maps: torch.Tensor, masks: torch.Tensor, limit: float = PRO_LIMIT) -> fl
         ValueError: if the shapes differ, a mask holds other values, no pixel is anomalous, or none is normal.
 
     Example:
-        Two regions, of one and of two pixels. Only the larger is above all normal pixels.
+        Two regions, of one and of two pixels. Only the larger one lies above all normal pixels.
         >>> masks = torch.tensor([[[True, False, False, True, True]]])
         >>> pro(torch.tensor([[[0.0, 1.0, 1.0, 2.0, 2.0]]]), masks)
         0.5...
@@ -72,15 +72,15 @@ def pro(maps: torch.Tensor, masks: torch.Tensor, limit: float = PRO_LIMIT) -> fl
     if maps.shape != masks.shape:
         raise ValueError(f"maps had shape {tuple(maps.shape)} and masks {tuple(masks.shape)}; they must match")
     if masks.all() or not masks.any():
-        raise ValueError("masks held one kind of pixel only; PRO needs normal and anomalous ones")
+        raise ValueError("masks held only one kind of pixel; PRO needs normal and anomalous ones")
     limit = real_number("limit", limit, 0, 1, open_below=True)
     return curve_area(maps, ~masks, region_share(masks), limit)
 
 
 def curve(score: torch.Tensor, cost: torch.Tensor, gain: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """For every threshold from high to low: the part of all cost that lies above it, and the part of all gain.
+    """For every threshold from high to low: the share of all cost that lies above it, and the share of all gain.
 
-    With images that are good as cost and defective ones as gain it is the ROC curve.
+    With good images as cost and defective ones as gain, it is the ROC curve.
 
     Args:
         score, cost, gain: one shape; what each score adds to cost and gain as soon as the threshold is below it.
@@ -97,7 +97,7 @@ def curve_area(score: torch.Tensor, cost: torch.Tensor, gain: torch.Tensor, limi
 
     Args:
         score, cost, gain: as `curve` takes them.
-        limit: the largest part of the cost, in (0, 1]; the area is divided by it.
+        limit: the largest share of the cost, in (0, 1]; the area is divided by it.
 
     >>> curve_area(torch.tensor([3.0, 2.0, 1.0]), torch.tensor([0, 1, 1]), torch.tensor([1, 0, 1]))
     0.625
@@ -116,7 +116,7 @@ def curve_area(score: torch.Tensor, cost: torch.Tensor, gain: torch.Tensor, limi
 def _above(score: torch.Tensor, cost: torch.Tensor, gain: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     score, order = score.flatten().sort(descending=True)
     x, y = (part.flatten()[order].double().cumsum(0) for part in (cost, gain))
-    # Scores of one value pass the threshold together, so only the last of them is a point of the curve.
+    # Equal scores pass the threshold together, so only the last of them is a point of the curve.
     last = torch.cat([score[1:] != score[:-1], torch.tensor([True])])
     return tuple(torch.cat([torch.zeros(1), part[last]]) for part in (x, y))
 

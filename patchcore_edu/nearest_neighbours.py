@@ -19,10 +19,10 @@ def nearest_neighbours(queries: torch.Tensor, vectors: torch.Tensor, k: int = 1)
     """The k rows of `vectors` nearest to each query, by true Euclidean distance, nearest first.
 
     ‖q − v‖² = ‖q‖² − 2 q·v + ‖v‖² turns the search into a matrix product, which finds the candidates. Their
-    distances are then computed from the differences, so that an entry of the bank is at distance 0 from itself.
-    Where they turn out so small beside the vectors that rounding decided between candidates, the search is repeated
-    in double precision, and where that is not enough either, by the differences alone. So the distances are right to
-    a ten-thousandth of themselves in single precision, whatever the scale and the offset, and mostly far better.
+    distances are then computed from the differences: an entry of the bank is at distance 0 from itself. Where they
+    are so small, compared with the vectors, that rounding decided between candidates, the search is repeated in
+    double precision, and where even that is not enough, from the differences alone. In single precision, distances
+    are right to one part in ten thousand, whatever the scale and the offset, and mostly far better.
 
     Args:
         queries: (q, d).
@@ -31,7 +31,7 @@ def nearest_neighbours(queries: torch.Tensor, vectors: torch.Tensor, k: int = 1)
 
     Returns:
         distance (q, k), in the unit of the features, and index (q, k), row numbers of `vectors`. Distances of
-        half-precision vectors are float32. Besides the result, some 100 · d KiB and 16 MiB a thread are used,
+        half-precision vectors are float32. Besides the result, some 100 · d KiB and 16 MiB per thread are used,
         however large q and N are.
 
     Raises:
@@ -56,7 +56,7 @@ def nearest_neighbours(queries: torch.Tensor, vectors: torch.Tensor, k: int = 1)
     distance, index = map(torch.cat, zip(*found, strict=True))
     if not torch.isfinite(distance.amax()):
         raise ValueError(
-            f"queries and vectors are farther apart than {queries.dtype} can say; divide both by one number"
+            f"queries and vectors are farther apart than {queries.dtype} can hold; divide both by the same number"
         )
     return distance, index
 
@@ -102,7 +102,7 @@ def _in_doubt(
     index: torch.Tensor,
     at_once: int,
 ) -> Sequence[torch.Tensor]:
-    """The queries, so many at once, whose neighbours are so near that rounding may hide a nearer one: mostly none.
+    """The queries, so many at a time, whose neighbours are so near that rounding may hide a nearer one: mostly none.
 
     Vectors whose squares overflow or vanish leave every query in doubt.
     """
@@ -162,10 +162,10 @@ def for_products(vectors: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
 
 
 def centre(vectors: torch.Tensor) -> torch.Tensor:
-    """(d,) the median of a hundred rows or so: some place amid the vectors.
+    """(d,) the median of a hundred rows or so: a point amid the vectors.
 
-    Every entry is one that occurs. So differences from it are exact wherever floating point can hold them, as for
-    whole numbers, and equal distances stay equal.
+    Each of its numbers occurs in the vectors. So differences from it are exact wherever floating point can hold them,
+    as for whole numbers, and equal distances stay equal.
 
     >>> centre(torch.tensor([[100.0, 7.0], [101.0, 7.0], [103.0, 7.0]]))
     tensor([101.,   7.])
@@ -174,7 +174,7 @@ def centre(vectors: torch.Tensor) -> torch.Tensor:
 
 
 def _keep_nearest(best: torch.Tensor, index: torch.Tensor, ranking: torch.Tensor, first: int) -> None:
-    """Merge a tile's nearest into the nearest so far; of equally near rows, the lowest."""
+    """Merge a tile's nearest rows into the nearest so far; of equally near rows, the lowest wins."""
     k = best.shape[1]
     if k == 1:
         row = torch.from_numpy(ranking.numpy().argmin(1))[:, None]  # several times as fast as torch's

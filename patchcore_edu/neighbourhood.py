@@ -13,9 +13,9 @@ def neighbourhood(h: int, w: int, p: int, shape: tuple[int, int] | None = None) 
 
     N_p^(h,w) = {(a, b) : a ∈ [h − ⌊p/2⌋, …, h + ⌊p/2⌋], b ∈ [w − ⌊p/2⌋, …, w + ⌊p/2⌋]}
 
-    p counts cells across, it is no radius. The formula is taken literally, so an even p gives (p + 1)² cells and
+    p counts cells across; it is not a radius. The formula is taken literally, so an even p gives (p + 1)² cells and
     N_2 = N_3. The paper does not say what happens past the border: with `shape`, only cells inside the map are
-    listed; `aggregate` decides what the others count for.
+    listed; `aggregate` decides what the others count as.
 
     Args:
         h, w: the location, 0-based row and column of the feature map, in cells.
@@ -26,8 +26,8 @@ def neighbourhood(h: int, w: int, p: int, shape: tuple[int, int] | None = None) 
         A list of (a, b): (2⌊p/2⌋ + 1)² cells inside the map, fewer at its border.
 
     Raises:
-        ValueError: if p is no whole number from 1 to 1,001, (h, w) lies outside `shape`, `shape` is no pair, or p is
-            larger than the map.
+        ValueError: if p is not a whole number from 1 to 1,001, (h, w) lies outside `shape`, `shape` is not a pair, or
+            p is larger than the map.
 
     Example:
         >>> neighbourhood(1, 1, p=3)

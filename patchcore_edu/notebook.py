@@ -1,4 +1,4 @@
-"""Source code, shown in a notebook."""
+"""Showing source code in a notebook."""
 
 from collections.abc import Callable
 from inspect import getsource

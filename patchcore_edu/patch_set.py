@@ -37,8 +37,8 @@ def patch_set(
         s: the stride, in cells; locations 0, s, 2s, … are kept.
         border, pooling, dim: see `aggregate`.
         merge: see `merge_levels`.
-        stride_on: "merged" skips locations after the levels were merged; "level" skips them on every level's own
-            map before, as the authors' code does.
+        stride_on: "merged" skips locations after the levels are merged; "level" skips them before, on every level's
+            own map, as the authors' code does.
         merged_dim: length of the result for merge="pool"; None takes `dim`. The authors' code has two lengths too:
             1024 for each level, and 1024 or, in its ensembles, 384 after the merge.
 
@@ -79,8 +79,8 @@ def merge_levels(maps: list[torch.Tensor], merge: str = "concatenate", dim: int 
 
     Args:
         maps: [(n, c_j, h_j, w_j), …], aggregated maps, lowest level first.
-        merge: "concatenate" puts the channels of all levels one after another; "pool" then shortens them to `dim`
-            numbers by one-dimensional adaptive average pooling, as the authors' code does.
+        merge: "concatenate" joins the channels of all levels; "pool" then shortens them to `dim` numbers by
+            one-dimensional adaptive average pooling, as the authors' code does.
         dim: length of the result for merge="pool"; unused otherwise.
 
     Returns:
@@ -95,8 +95,8 @@ def merge_levels(maps: list[torch.Tensor], merge: str = "concatenate", dim: int 
         >>> merge_levels([fine, coarse])[0, :, 0, 0]
         tensor([0., 8.])
 
-    Source: §3.1. The paper does not say how the vectors are joined; bilinear is its word, align_corners=False
-    (cell centres) is our choice, and that of the published codes.
+    Source: §3.1. The paper does not say how the vectors are joined; "bilinear" is its word, align_corners=False
+    (cell centres) is our choice and that of the published codes.
     """
     one_of("merge", merge, MERGES)
     if isinstance(maps, torch.Tensor) or not isinstance(maps, Sequence) or not maps:

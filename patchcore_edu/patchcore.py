@@ -1,4 +1,4 @@
-"""PatchCore from end to end: the equations one after another, and no mathematics of its own."""
+"""PatchCore from end to end: the equations in order, and no mathematics of its own."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -23,7 +23,7 @@ BATCH = 16
 VERSION = 1
 OWN = ("p", "s", "coreset_ratio", "b", "seed")
 OF_PATCHES = ("backbone", "weights", "levels", "p", "s", "border", "pooling", "merge", "dim", "merged_dim", "stride_on")
-"""The settings that decide what the vectors of a bank are: with another one, distances to it mean nothing."""
+"""The settings that determine a bank's vectors: if one differs, distances to the bank mean nothing."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Prediction:
     """What PatchCore says about n images.
 
     Attributes:
-        score: (n,), s of eq. (7), in the unit of the features: no probability, no upper limit.
+        score: (n,), s of eq. (7), in the unit of the features: not a probability, without an upper limit.
         anomaly_map: (n, H, W), §3.3, in the unit of the features.
         patch_distance: (n, h', w'), every patch's distance to its nearest entry m* of the memory bank.
         nearest: (n, h', w'), the row of m* in `PatchCore.bank`.
@@ -64,16 +64,16 @@ class PatchCore:
         levels: j, the levels of φ that are merged.
         p: the size of the neighbourhood N_p, in cells.
         s: the stride of the patch set, in cells.
-        coreset_ratio: the part of M that is kept, in (0, 1]; 1 keeps all.
+        coreset_ratio: the share of M that is kept, in (0, 1]; 1 keeps all.
         b: the number of neighbours in eq. (7); 1 switches the re-weighting off.
         conventions: "paper", "official", "anomalib", or a `Conventions` record.
-        seed: of ψ and of the greedy start. One seed gives one bank, on any number of threads; on another machine the
-            last digits of the network may differ, and with them a row.
+        seed: of ψ and of the greedy start. The same seed gives the same bank, on any number of threads; on another
+            machine, the last digits of the network's output may differ, and with them a row.
 
     Attributes:
         bank: the memory bank M_C after `fit`. A saved one can be assigned instead: `model.bank = MemoryBank.load(…)`;
             one that was made with other settings of φ, p, s or the conventions is refused by `predict`.
-        rows_before: N, the number of rows of M before the coreset was taken; 0 if it is not known.
+        rows_before: N, the number of rows of M before the coreset was taken; 0 if unknown.
 
     Raises:
         ValueError: for an unknown backbone, level or convention, p, s or b below 1, a ratio outside (0, 1].
@@ -116,7 +116,7 @@ class PatchCore:
     def fit(self, images: torch.Tensor | Iterable) -> "PatchCore":
         """Eqs. (1) to (5): fill the memory bank with the patches of good images, and keep a coreset of it.
 
-        There is no gradient and no epoch: every image is looked at once.
+        There are no gradients and no epochs: every image is looked at once.
 
         Args:
             images: good images only: (n, 3, H, W) in [0, 1]; or a data set of `Sample`s; or an iterable of such
@@ -131,14 +131,14 @@ class PatchCore:
         return self.fit_patches(self.patches(batch) for batch in _batches(images, "fit"))
 
     def fit_patches(self, patches: torch.Tensor | Iterable[torch.Tensor]) -> "PatchCore":
-        """Eqs. (4) and (5): as `fit`, from patch sets (n, h', w', d), for whoever keeps φ and changes the rest."""
+        """Eqs. (4) and (5): like `fit`, but from patch sets (n, h', w', d): keep φ, and change what comes after it."""
         bank = memory_bank(patches, self.s)
         kept = bank if self.coreset_ratio == 1 else bank.take(self._coreset(bank.vectors))
         self.bank, self.rows_before = replace(kept, settings=self.settings()), len(bank)
         return self
 
     def settings(self) -> dict[str, object]:
-        """All that decides what this model does, in plain values: what `save` writes beside the bank."""
+        """Everything that determines what this model does, in plain values: `save` writes it beside the bank."""
         phi = {"backbone": self.backbone.name, "weights": self.backbone.checksum, "levels": list(self.levels)}
         return phi | {name: getattr(self, name) for name in OWN} | asdict(self.conventions) | {"version": VERSION}
 
@@ -149,7 +149,7 @@ class PatchCore:
 
         Raises:
             ValueError: before `fit`, or with a bank that was made with other settings.
-            OSError: if it cannot be written; a file that was there before is then unharmed.
+            OSError: if it cannot be written; an older file stays as it was.
         """
         self._check_bank("save")
         known = self.rows_before if self.rows_before >= len(self.bank) else 0  # another bank may have been assigned
@@ -165,7 +165,7 @@ class PatchCore:
 
         Raises:
             FileNotFoundError: if there is no such file.
-            ValueError: if it is damaged, holds a bank alone, or a setting that this version does not know; or if
+            ValueError: if it is damaged, holds only a bank, or has a setting that this version does not know; or if
                 `backbone` is not the network that the bank was made with.
         """
         bank = MemoryBank.load(path)
@@ -178,7 +178,7 @@ class PatchCore:
         names = {"backbone", "weights", "levels", "version", "rows_before", *OWN, *Conventions.__dataclass_fields__}
         one_of("version", made.get("version"), [VERSION])
         if wrong := sorted(names ^ set(made)):
-            raise ValueError(f"path was {str(path)!r}, whose settings lack or do not know {shown(wrong)}")
+            raise ValueError(f"path was {str(path)!r}, whose settings are missing or unknown: {shown(wrong)}")
         conventions = Conventions(**{name: made[name] for name in Conventions.__dataclass_fields__})
         own = {name: made[name] for name in ("levels", *OWN)}
         model = cls(made["backbone"] if backbone is None else backbone, conventions=conventions, **own)
@@ -207,7 +207,7 @@ class PatchCore:
         """Eqs. (6) and (7) and the anomaly map, for every image.
 
         Args:
-            images: as for `fit`; good or bad.
+            images: as for `fit`, good or defective.
 
         Returns:
             A `Prediction` of n scores and maps.
@@ -220,14 +220,14 @@ class PatchCore:
         )
 
     def predict_patches(self, patches: torch.Tensor, size: int | tuple[int, int]) -> Prediction:
-        """Eqs. (6) and (7) and the map: as `predict`, from patch sets (n, h', w', d) of images of `size` (H, W)."""
+        """Eqs. (6) and (7) and the map: like `predict`, but from patch sets (n, h', w', d); `size` is (H, W)."""
         self._check_bank("predict")
         if not isinstance(patches, torch.Tensor) or patches.ndim != 4:
             real_tensor("patches", patches, "(n, h', w', d)")
         c, vectors = self.conventions, self.bank.vectors
         if patches.shape[3] != vectors.shape[1]:
             raise ValueError(
-                f"bank held vectors of {vectors.shape[1]} dimensions; patches of this model have {patches.shape[3]}"
+                f"bank held vectors of {vectors.shape[1]} dimensions; this model's patches have {patches.shape[3]}"
             )
         distance, nearest = patch_neighbours(patches, vectors)
         if c.squared:
@@ -240,7 +240,7 @@ class PatchCore:
         return self.patches_of(feature_maps(images, self.backbone, self.levels))
 
     def patches_of(self, phi: Mapping[int, torch.Tensor]) -> torch.Tensor:
-        """Eqs. (1) to (3): as `patches`, from feature maps {j: (n, c_j, h_j, w_j)}; levels not in use are left out."""
+        """Eqs. (1) to (3): like `patches`, but from feature maps {j: (n, c_j, h_j, w_j)}; unused levels are ignored."""
         if not isinstance(phi, Mapping) or not set(self.levels) <= set(phi):
             raise ValueError(f"phi was {shown(phi)}; it must map the levels {self.levels} to tensors (n, c, h, w)")
         c, used = self.conventions, {j: phi[j] for j in self.levels}
@@ -274,8 +274,8 @@ class PatchCore:
 def _batches(images: torch.Tensor | Iterable, doing: str) -> Iterator[torch.Tensor]:
     """Batches (n, 3, H, W) from a tensor, a data set of samples, or an iterable of batches, in their order.
 
-    However they arrive, batches have `BATCH` images: work for all threads, and no more than that in memory. What they
-    hold is checked by `patches`.
+    However they arrive, batches have `BATCH` images: work for all threads, and no more than that in memory. `patches`
+    checks what they hold.
     """
     if isinstance(images, torch.Tensor) and holds_numbers(images):
         if images.ndim != 4:

@@ -24,7 +24,7 @@ LIT = "#FFF2CC"
 
 @dataclass(frozen=True)
 class Followed:
-    """What becomes of one photograph's worst patch, with the default settings of `PatchCore`.
+    """What happens to one photograph's worst patch, with the default settings of `PatchCore`.
 
     Attributes:
         name: what the photograph is.
@@ -60,12 +60,12 @@ class Followed:
 
 
 def strip(stage: str | None = None) -> figures.described:
-    """Two patches from pixels to map: one on a scratch, and the oddest of all good test images.
+    """Two patches from pixels to map: one on a scratch, and the oddest one in all good test images.
 
-    Every number is that of `PatchCore()` on brick, the same on each page.
+    Every number comes from `PatchCore()` on brick, and is the same in each notebook.
 
     Args:
-        stage: a key of `STAGES`, which is lit while the others are pale; None lights all.
+        stage: a key of `STAGES`, to be lit while the others are pale; None lights all.
 
     Raises:
         ValueError: for an unknown stage.
@@ -113,7 +113,7 @@ def _good() -> list[int]:
 
 @lru_cache(maxsize=1)
 def plane() -> tuple[np.ndarray, np.ndarray]:
-    """The entries of M on the plane in which they spread most, (N, 2), and its directions, (d, 2)."""
+    """The entries of M on the plane along which they vary most, (N, 2), and its directions, (d, 2)."""
     fitted, _ = model("brick")
     vectors = fitted.patches_of(photographs("brick", "train").phi).flatten(0, 2).numpy()
     d = vectors.shape[1]
@@ -150,7 +150,7 @@ def _follow(i: int, name: str) -> Followed:
 
 @lru_cache(maxsize=1)
 def _channel() -> int:
-    """The level-2 channel that reacts most to the scratch."""
+    """The level-2 channel that responds most to the scratch."""
     i = _first("scratch")
     h, w = _worst(i)
     return int(photographs("brick", "test").phi[2][i, :, h, w].abs().argmax())

@@ -1,8 +1,8 @@
-"""Work cut into parts that wait for nobody, a thread each: as fast on a busy machine as on an idle one.
+"""Work cut into parts that do not wait for one another, one thread each: about as fast on a busy machine as when idle.
 
-PyTorch's own threads share every single operation and spin at its end until all have come. With one core taken by
-another process, each of the thousand operations of a search then waits for a slice of time: up to thirty times as long.
-Where they are used all the same, in the literal loops of a notebook, they are told to sleep sooner.
+PyTorch's own threads share every single operation, and spin at its end until all are done. If another process takes
+one core, each of the thousand operations of a search then waits for a time slice: up to thirty times as long. Where
+they are used all the same, in the literal loops of a notebook, they are told to sleep sooner.
 """
 
 import os
@@ -15,11 +15,11 @@ from typing import TypeVar
 
 @contextmanager
 def _short_spins() -> Iterator[None]:
-    """For the library of PyTorch's threads (libgomp, on Linux), which reads this when it is loaded, and never again.
+    """A setting for the library of PyTorch's threads (libgomp, on Linux), which reads it only when it is loaded.
 
-    Threads that have nothing to do then look a thousand times whether the others have come, and sleep. Sleeping at
-    once (OMP_WAIT_POLICY=PASSIVE) makes small operations on an idle machine five times as slow. A user's own setting
-    wins, and the environment is left as it was.
+    Idle threads then check a thousand times whether the others are done, and sleep. Sleeping at once
+    (OMP_WAIT_POLICY=PASSIVE) slows small operations on an idle machine down five times. A user's own setting wins,
+    and the environment is left as it was.
     """
     if {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
         yield
@@ -39,10 +39,10 @@ _allowed: ContextVar[int | None] = ContextVar("threads for parts", default=None)
 
 
 def in_parts(function: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
-    """`function` of every part, in their order, on as many threads as PyTorch may use here; no thread is left.
+    """`function` of every part, in order, on as many threads as PyTorch may use here; no thread remains afterwards.
 
-    Whoever is done takes the next part, so a thread that has lost its core does less. Grad and inference mode are the
-    caller's in all of them.
+    A thread that is done takes the next part, so one that has lost its core does less. All of them have the caller's
+    grad and inference mode.
 
     >>> in_parts(torch.sum, torch.arange(6.0).split(2))
     [tensor(1.), tensor(5.), tensor(9.)]
@@ -55,13 +55,13 @@ def in_parts(function: Callable[[Part], Result], parts: Sequence[Part]) -> list[
         grad, inference = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
 
         def work() -> None:
-            alone = _allowed.set(1)  # what a part cuts again stays on its thread
+            alone = _allowed.set(1)  # what a part divides further stays on its thread
             try:
                 with torch.inference_mode(inference), torch.set_grad_enabled(grad):
                     for i in waiting:
                         results[i] = function(parts[i])
             finally:
-                list(waiting)  # after an error or an interrupt nobody begins another part
+                list(waiting)  # after an error or an interrupt, no thread begins another part
                 _allowed.reset(alone)
 
         with ThreadPoolExecutor(threads - 1) as pool:
@@ -73,7 +73,7 @@ def in_parts(function: Callable[[Part], Result], parts: Sequence[Part]) -> list[
 
 
 def shares(rows: int, at_least: int = 1) -> list[slice]:
-    """0 … rows − 1 in even shares, two for each thread that has `at_least` so many: none waits long for another's last.
+    """0 … rows − 1 in even shares: two for each thread that has `at_least` so many rows, so that none waits long.
 
     >>> with one_thread():
     ...     shares(10, at_least=2)
@@ -87,9 +87,9 @@ def shares(rows: int, at_least: int = 1) -> list[slice]:
 
 @contextmanager
 def without_barriers() -> Iterator[int]:
-    """PyTorch works on one thread, and `in_parts` on as many as PyTorch might have used: their number.
+    """PyTorch works on one thread, and `in_parts` on as many as PyTorch might have used: this number is yielded.
 
-    A thread that is born meanwhile takes over PyTorch's one. Afterwards all is as before.
+    A thread started in the meantime inherits PyTorch's one thread. Afterwards all is as before.
     """
     with one_thread() as before:
         token = _allowed.set(_allowed.get() or before)
@@ -101,7 +101,7 @@ def without_barriers() -> Iterator[int]:
 
 @contextmanager
 def one_thread() -> Iterator[int]:
-    """PyTorch on one thread: for small work beside a browser, whose drawing takes the other core."""
+    """PyTorch on one thread: for small jobs beside a browser, whose drawing takes the other core."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

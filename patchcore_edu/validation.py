@@ -15,7 +15,7 @@ _SHORT.maxstring = _SHORT.maxother = 200
 
 
 def shown(value: object) -> str:
-    """What a value was, for a message: its `repr`, shortened; a message holds no page, and has to come in any case.
+    """What a value was, for a message: its `repr`, shortened. A message must be short, and must never fail itself.
 
     >>> shown([[[[[[[[]]]]]]]]), shown(10**5000)
     ('[[[[[[[...]]]]]]]', 'of type int')
@@ -27,7 +27,7 @@ def shown(value: object) -> str:
 
 
 def whole_number(name: str, value: object, at_least: float = 1, at_most: int | None = None) -> int:
-    """Return `value` as an int, or raise if it is no whole number in [at_least, at_most].
+    """Return `value` as an int, or raise if it is not a whole number in [at_least, at_most].
 
     >>> whole_number("p", 3)
     3
@@ -35,7 +35,7 @@ def whole_number(name: str, value: object, at_least: float = 1, at_most: int | N
     Traceback (most recent call last):
     ValueError: p was 0; it must be a whole number of at least 1
     """
-    # What does not fit into 64 bits is no number of cells, rows or images, and no seed.
+    # What does not fit into 64 bits cannot count cells, rows or images, nor be a seed.
     good = isinstance(value, Integral) and not isinstance(value, bool) and at_least <= value < 2**63
     if not good or (at_most is not None and value > at_most):
         limits = f" of at least {at_least}" if at_most is None else f" from {at_least} to {at_most}"
@@ -65,7 +65,7 @@ def one_of(name: str, value: object, allowed: Iterable) -> object:
     ValueError: border was 'wrap'; it must be one of 'clip', 'zero'
     """
     allowed = tuple(allowed)
-    if not isinstance(value, tuple(map(type, allowed))) or value not in allowed:  # an array is equal to nothing at once
+    if not isinstance(value, tuple(map(type, allowed))) or value not in allowed:  # an array compares entry by entry
         raise ValueError(f"{name} was {shown(value)}; it must be one of {', '.join(map(repr, allowed))}")
     return value
 
@@ -90,14 +90,14 @@ def real_tensor(name: str, value: object, shape: str) -> torch.Tensor:
         raise ValueError(f"{name} was a tensor of shape {tuple(value.shape)} and dtype {dtype}; {wanted}{empty}")
     if torch.compiler.is_exporting():  # a graph has no branch that depends on values
         return value
-    # A sum is NaN or infinite as soon as one entry is, and needs no tensor of flags. Huge numbers may overflow it.
+    # A sum is NaN or infinite as soon as one entry is, and needs no tensor of flags. Huge numbers may overflow, too.
     if not torch.isfinite(value.sum()) and not torch.isfinite(value).all():
         raise ValueError(f"{name} holds NaN or infinite values; all its values must be finite")
     return value
 
 
 def holds_numbers(tensor: torch.Tensor) -> bool:
-    """Whether a tensor has its numbers side by side in memory.
+    """Whether a tensor is dense and has data: not sparse, not nested, not on the meta device.
 
     >>> holds_numbers(torch.eye(2)), holds_numbers(torch.eye(2).to_sparse())
     (True, False)
@@ -121,7 +121,7 @@ def same_space(name: str, value: torch.Tensor, vectors: object) -> None:
 
 
 def two_kinds(name: str, value: object) -> torch.Tensor:
-    """Return `value` as a bool tensor if it is bool, or holds nothing but 0 and 1, or nothing but 0 and 255.
+    """Return `value` as a bool tensor if it is bool, or holds only 0 and 1, or only 0 and 255.
 
     >>> two_kinds("masks", [0, 255, 255])
     tensor([False,  True,  True])
@@ -143,7 +143,7 @@ def two_kinds(name: str, value: object) -> torch.Tensor:
 
 
 def tensor_like(name: str, value: object, what: str) -> torch.Tensor:
-    """Return `value` as a tensor, or raise if it is none and cannot become one.
+    """Return `value` as a tensor, or raise if it cannot be converted to one.
 
     >>> tensor_like("score", None, "numbers")
     Traceback (most recent call last):
@@ -155,7 +155,7 @@ def tensor_like(name: str, value: object, what: str) -> torch.Tensor:
         raise ValueError(f"{name} was of type {type(value).__name__}; it must be a tensor of {what}") from None
     if not holds_numbers(tensor) or tensor.is_quantized:
         raise ValueError(f"{name} was a nested, sparse or quantised tensor, or one without data; it must hold {what}")
-    if tensor.is_floating_point() and tensor.dtype not in FLOATS:  # 8 bits or fewer, which PyTorch can hardly compare
+    if tensor.is_floating_point() and tensor.dtype not in FLOATS:  # 8 bits or fewer: PyTorch can hardly compare them
         raise ValueError(f"{name} was of dtype {tensor.dtype}; convert it with .float() first")
     return tensor
 
@@ -165,7 +165,7 @@ def row_numbers(name: str, value: object, n: int | None = None, shape: tuple[int
 
     >>> row_numbers("chosen", [0, 4], n=3)
     Traceback (most recent call last):
-    ValueError: chosen held numbers from 0 to 4; they must lie from 0 to 2
+    ValueError: chosen held numbers from 0 to 4; they must be from 0 to 2
     """
     numbers = tensor_like(name, value, "whole numbers")
     right_shape = numbers.ndim == 1 and len(numbers) > 0 if shape is None else numbers.shape == shape
@@ -177,16 +177,16 @@ def row_numbers(name: str, value: object, n: int | None = None, shape: tuple[int
         )
     if torch.compiler.is_exporting():  # a graph is traced for the browser: there are no values to look at
         return numbers.long()
-    numbers = numbers.long()  # PyTorch can hardly compare the longer ones without a sign
+    numbers = numbers.long()  # PyTorch can hardly compare long unsigned ones
     low, high = (int(end) for end in numbers.aminmax())
     if low < 0 or (n is not None and high >= n):
-        below = "be at least 0" if n is None else f"lie from 0 to {n - 1}"
+        below = "be at least 0" if n is None else f"be from 0 to {n - 1}"
         raise ValueError(f"{name} held numbers from {low} to {high}; they must {below}")
     return numbers
 
 
 def as_array(numbers: torch.Tensor) -> np.ndarray:
-    """A tensor's numbers for NumPy, which has no bfloat16: float32 holds each of its numbers.
+    """A tensor's numbers for NumPy, which has no bfloat16: float32 holds each of them exactly.
 
     >>> as_array(torch.ones(1, dtype=torch.bfloat16, requires_grad=True))
     array([1.], dtype=float32)

@@ -1,3 +1,5 @@
+"""Eq. (2): f_agg."""
+
 import pytest
 import torch
 from hypothesis import given

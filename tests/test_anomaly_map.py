@@ -1,3 +1,5 @@
+"""§3.3: the anomaly map."""
+
 from importlib import import_module
 from math import exp
 

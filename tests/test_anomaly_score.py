@@ -1,3 +1,5 @@
+"""Eqs. (6) and (7): the anomaly score."""
+
 from math import exp, log
 
 import pytest
@@ -158,9 +160,9 @@ rows = torch.tensor([0, 1])
         ),
         (
             lambda: reweighting_factor(bank[:2], rows - 1, bank),
-            "nearest held numbers from -1 to 0; they must lie from 0 to 3",
+            "nearest held numbers from -1 to 0; they must be from 0 to 3",
         ),
-        (lambda: reweighting_factor(bank[:2], rows + 3, bank), "nearest held numbers from 3 to 4; they must lie from"),
+        (lambda: reweighting_factor(bank[:2], rows + 3, bank), "nearest held numbers from 3 to 4; they must be from"),
         (
             lambda: reweighting_factor(bank, rows[:1], bank),
             "nearest was a tensor of shape (1,) and dtype int64; it must be whole numbers of shape (4,)",

@@ -1,3 +1,5 @@
+"""§3.1: the network φ_j, cut into its levels."""
+
 import re
 from functools import cache
 from pathlib import Path
@@ -206,7 +208,7 @@ class Trap:
 def test_a_file_that_would_run_code_is_refused(tmp_path):
     path, sprung = tmp_path / "weights.pth", tmp_path / "sprung"
     torch.save({"conv1.weight": Trap(sprung)}, path)
-    with pytest.raises(ValueError, match=r"weights was '.*weights\.pth', which is no readable file of weights"):
+    with pytest.raises(ValueError, match=r"weights was '.*weights\.pth', which is not a readable file of weights"):
         load_backbone("resnet18", weights=path)
     assert not sprung.exists()
 
@@ -215,7 +217,7 @@ def test_damaged_and_foreign_files_of_weights(tmp_path, resnet18_file):
     path = tmp_path / "weights.pth"
     for content in (b"", b"weights", resnet18_file.read_bytes()[:100_000]):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=r"weights was '.*weights\.pth', which is no readable file of weights"):
+        with pytest.raises(ValueError, match=r"weights was '.*weights\.pth', which is not a readable file of weights"):
             load_backbone("resnet18", weights=str(path))
     for content in ([1, 2], {"conv1.weight": 3}, {}):
         torch.save(content, path)
@@ -243,7 +245,7 @@ def test_an_unknown_backbone(name):
 
 @pytest.mark.parametrize("levels", [(0,), (5, 2), (), (3, 3), "3", (2.5,)])
 def test_an_unknown_level(backbone, levels):
-    with pytest.raises(ValueError, match=r"^levels was \(.*\); it must name different levels out of 1, 2, 3, 4$"):
+    with pytest.raises(ValueError, match=r"^levels was \(.*\); it must name different levels from 1, 2, 3, 4$"):
         backbone(torch.zeros(1, 3, 64, 64), levels)
 
 

@@ -1,3 +1,5 @@
+"""The records of what the paper leaves open."""
+
 from dataclasses import FrozenInstanceError, fields, replace
 from inspect import signature
 

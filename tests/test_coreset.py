@@ -1,3 +1,5 @@
+"""Eq. (5) and Algorithm 1: the greedy coreset, its covering radius, and ψ."""
+
 from fractions import Fraction
 from importlib import import_module
 from math import comb, dist
@@ -404,7 +406,7 @@ def test_bad_input_of_the_coreset(arguments, message):
         ),
         (
             lambda: covering_radius(four, torch.tensor([4])),
-            "chosen held numbers from 4 to 4; they must lie from 0 to 3",
+            "chosen held numbers from 4 to 4; they must be from 0 to 3",
         ),
         (lambda: covering_radius(four, [0.5]), "chosen was a tensor of shape (1,) and dtype float32; it must be"),
         (lambda: covering_radius(four, "0"), "chosen was of type str; it must be a tensor of whole numbers"),
@@ -413,7 +415,7 @@ def test_bad_input_of_the_coreset(arguments, message):
             "chosen was a tensor of shape (1, 1) and dtype",
         ),
         (lambda: random_projection(four, seed=None), "seed was None; it must be a whole number of at least 0"),
-        (lambda: covering_radius(four, torch.tensor([-1])), "chosen held numbers from -1 to -1; they must lie"),
+        (lambda: covering_radius(four, torch.tensor([-1])), "chosen held numbers from -1 to -1; they must be"),
     ],
 )
 def test_bad_input(call, message):

@@ -1,3 +1,5 @@
+"""§3.1: the feature maps φ_{i,j} and the vector φ_{i,j}(h, w)."""
+
 import numpy as np
 import pytest
 import torch
@@ -63,7 +65,7 @@ def test_bad_levels(backbone, levels):
     with pytest.raises(ValueError) as error:
         feature_maps(images, backbone, levels)
     assert str(error.value).startswith("levels was (")
-    assert str(error.value).endswith("it must name different levels out of 1, 2, 3, 4")
+    assert str(error.value).endswith("it must name different levels from 1, 2, 3, 4")
 
 
 @pytest.mark.parametrize(

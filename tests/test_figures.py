@@ -1,3 +1,5 @@
+"""The drawing functions."""
+
 import numpy as np
 from matplotlib.colors import to_hex
 

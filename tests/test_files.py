@@ -121,7 +121,7 @@ def test_what_cannot_be_written_is_told_before(tmp_path):
         "absent/new": "absent is missing",
         "file/new": "file is a file",
         "loop": "leads back to itself",
-        "pipe": "no ordinary file is there",
+        "pipe": "not an ordinary file",
     }.items():
         with pytest.raises(OSError, match=message):
             writable(tmp_path / name)
@@ -130,12 +130,12 @@ def test_what_cannot_be_written_is_told_before(tmp_path):
 
 
 def test_a_folder_without_a_name_is_not_the_current_one():
-    with pytest.raises(FileNotFoundError, match="'' is no folder's name"):
+    with pytest.raises(FileNotFoundError, match="'' is not the name of a folder"):
         folder_to_write("")
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    for path, what in ((tmp_path / "pipe", "no ordinary file"), (tmp_path, "a folder")):
+    for path, what in ((tmp_path / "pipe", "not an ordinary file"), (tmp_path, "a folder")):
         with pytest.raises(OSError, match=what):
             ordinary(path)

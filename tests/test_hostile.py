@@ -72,7 +72,7 @@ TAKES_A_TENSOR = {
         (lambda: random_projection(torch.full((4, 300), 3e38), 3), "vectors are so large that ψ leads beyond torch."),
         (lambda: greedy_coreset(patches[0, 0], 10**5000, 1), "ratio was of type int and size was 1; give exactly one"),
         (lambda: memory_bank(np.array(1.0)), "patches was of type ndarray; it must be tensors (n, h', w', d)"),
-        (lambda: memory_bank(patches).origin(4), "row held numbers from 4 to 4; they must lie from 0 to 3"),
+        (lambda: memory_bank(patches).origin(4), "row held numbers from 4 to 4; they must be from 0 to 3"),
         (lambda: memory_bank(patches).origin(None), "row was of type NoneType; it must be"),
         (lambda: memory_bank(patches).take(torch.tensor([9], dtype=torch.uint16)), "rows held numbers from 9 to 9"),
         (lambda: image_score(patches, None, 2, known), "vectors was of type NoneType; it must be"),
@@ -85,7 +85,7 @@ TAKES_A_TENSOR = {
         (lambda: Prediction.joined([]), "parts was []; it must hold at least one Prediction"),
         (
             lambda: MemoryBank.load(0),
-            "path was '0', which is no complete saved memory bank: path was of type int; it must",
+            "path was '0', which is not a complete saved memory bank: path was of type int; it must",
         ),
         (lambda: memory_bank(patches).save("a\0b"), "path was 'a\\x00b'; it must be the path of a file"),
         (lambda: memory_bank(patches).save("\ud800"), "path was '\\ud800'; it must be the path of a file"),
@@ -109,7 +109,7 @@ def test_an_empty_tensor_is_called_empty():
 
 @pytest.mark.parametrize("levels", [(2.0, 3.0), (True, 2), torch.tensor(5), torch.tensor([2.0]), 2.5, None, "23"])
 def test_levels_are_whole_numbers(backbone, levels):
-    with pytest.raises(ValueError, match=r"^levels was .*; it must name different levels out of 1, 2, 3, 4$"):
+    with pytest.raises(ValueError, match=r"^levels was .*; it must name different levels from 1, 2, 3, 4$"):
         feature_maps(images, backbone, levels)
 
 

@@ -1,3 +1,5 @@
+"""Eq. (4): the memory bank M."""
+
 import zipfile
 
 import numpy as np
@@ -105,7 +107,7 @@ def test_every_truncated_bank_is_refused(saved):
     whole = path.read_bytes()
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
-        with pytest.raises(ValueError, match=r"path was '.*bank', which is no complete saved memory bank"):
+        with pytest.raises(ValueError, match=r"path was '.*bank', which is not a complete saved memory bank"):
             MemoryBank.load(path)
 
 
@@ -156,10 +158,10 @@ def test_foreign_files_are_refused(tmp_path):
     path = tmp_path / "bank.npz"
     for kind, write in foreign_files(path):
         write()
-        with pytest.raises(ValueError, match=r"path was '.*bank\.npz', which is no complete saved memory bank"):
+        with pytest.raises(ValueError, match=r"path was '.*bank\.npz', which is not a complete saved memory bank"):
             MemoryBank.load(path)
             pytest.fail(kind)
-    with pytest.raises(ValueError, match="which is no complete saved memory bank"):
+    with pytest.raises(ValueError, match="which is not a complete saved memory bank"):
         MemoryBank.load(tmp_path)
     assert not (tmp_path / "bank.npz.sprung").exists()
 

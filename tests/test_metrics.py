@@ -1,3 +1,5 @@
+"""AUROC and PRO."""
+
 from fractions import Fraction
 from itertools import pairwise
 
@@ -170,16 +172,16 @@ maps, masks = torch.zeros(1, 2, 2), torch.eye(2, dtype=torch.bool)[None]
     "call, message",
     [
         (lambda: auroc(maps, masks[0]), "score had shape (1, 2, 2) and anomalous (2, 2); they must match"),
-        (lambda: auroc(maps, masks & False), "anomalous held one kind only; AUROC needs normal and anomalous ones"),
-        (lambda: auroc(maps, masks | True), "anomalous held one kind only; AUROC needs normal and anomalous ones"),
+        (lambda: auroc(maps, masks & False), "anomalous held only one kind; AUROC needs normal and anomalous ones"),
+        (lambda: auroc(maps, masks | True), "anomalous held only one kind; AUROC needs normal and anomalous ones"),
         (lambda: auroc(maps / 0, masks), "score held NaN, infinite or complex values; all scores must"),
         (lambda: auroc(maps * 1j, masks), "score held NaN, infinite or complex values; all scores must be finite"),
         (lambda: auroc(None, masks), "score was of type NoneType; it must be a tensor of numbers"),
         (lambda: auroc(maps, "good"), "anomalous was of type str; it must be a tensor of bool"),
         (lambda: pro(maps, None), "masks was of type NoneType; it must be a tensor of bool"),
         (lambda: pro(maps, masks[:, :1]), "maps had shape (1, 2, 2) and masks (1, 1, 2); they must match"),
-        (lambda: pro(maps, masks & False), "masks held one kind of pixel only; PRO needs normal and anomalous ones"),
-        (lambda: pro(maps, masks | True), "masks held one kind of pixel only; PRO needs normal and anomalous ones"),
+        (lambda: pro(maps, masks & False), "masks held only one kind of pixel; PRO needs normal and anomalous ones"),
+        (lambda: pro(maps, masks | True), "masks held only one kind of pixel; PRO needs normal and anomalous ones"),
         (lambda: pro(maps[0], masks[0]), "maps was a tensor of shape (2, 2) and dtype float32; it must be a floating-"),
         (lambda: pro(maps / 0, masks), "maps holds NaN or infinite values; all its values must be finite"),
         (lambda: pro(maps, masks, 0), "limit was 0; it must be a number in (0, 1]"),

@@ -1,3 +1,5 @@
+"""The inner argmin of eq. (6): the nearest-neighbour search."""
+
 from importlib import import_module
 
 import pytest

@@ -1,3 +1,5 @@
+"""Eq. (1): the neighbourhood N_p."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

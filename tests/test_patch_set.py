@@ -1,3 +1,5 @@
+"""Eq. (3): the patch set P_{s,p}, and the merge of levels."""
+
 import pytest
 import torch
 from hypothesis import given

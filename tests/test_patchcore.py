@@ -1,3 +1,5 @@
+"""All of §3: `PatchCore`."""
+
 import json
 from dataclasses import fields, replace
 
@@ -271,7 +273,7 @@ def test_a_bank_alone_is_loaded_as_a_bank(backbone, fitted, test, tmp_path):
         ({"backbone": "vgg"}, "name was 'vgg'; it must be"),
         ({"backbone": None}, "backbone was None; it must be"),
         ({"border": "wrap"}, "border was 'wrap'; it must be"),
-        ({"colour": 1}, "path was .*, whose settings lack or do not know \\['colour'\\]"),
+        ({"colour": 1}, "path was .*, whose settings are missing or unknown: \\['colour'\\]"),
         ({"rows_before": -1}, "rows_before was -1"),
         ({"rows_before": 1}, r"rows_before was 1; it must be a whole number of at least 1\d\d$"),
         ({"p": json.loads("[" * 900 + "]" * 900)}, r"p was \[{7}\.{3}\]{7}; it must be a whole number"),
@@ -290,7 +292,7 @@ def test_settings_that_are_not_known_are_refused_by_name(fitted, tmp_path, chang
 def test_settings_nested_beyond_reading_are_refused(fitted, tmp_path):
     bank = {name: getattr(fitted.bank, name).numpy() for name in ("vectors", "image", "position")}
     np.savez(tmp_path / "model.npz", **bank, settings=np.array("[" * 10**5))
-    with pytest.raises(ValueError, match=r"no complete saved memory bank: it is nested too deeply$"):
+    with pytest.raises(ValueError, match=r"not a complete saved memory bank: it is nested too deeply$"):
         PatchCore.load(tmp_path / "model.npz")
 
 
@@ -408,7 +410,7 @@ def test_a_stride_on_each_level_gives_another_bank(backbone, good):
             {"backbone": "vgg16"},
             "name was 'vgg16'; it must be one of 'efficientnet_lite0', 'resnet18', 'wide_resnet50_2'",
         ),
-        ({"levels": (2, 5)}, "levels was (2, 5); it must name different levels out of 1, 2, 3, 4"),
+        ({"levels": (2, 5)}, "levels was (2, 5); it must name different levels from 1, 2, 3, 4"),
         ({"p": 0}, "p was 0; it must be a whole number of at least 1"),
         ({"p": 3.0}, "p was 3.0; it must be a whole number of at least 1"),
         ({"s": 0}, "s was 0; it must be a whole number from 1 to 1001"),
@@ -469,7 +471,7 @@ def test_predicting_before_fitting(backbone):
 def test_a_bank_of_another_dimension(backbone):
     model = PatchCore(backbone, levels=(2,))
     model.bank = memory_bank(torch.zeros(1, 2, 2, 152))
-    with pytest.raises(ValueError, match="bank held vectors of 152 dimensions; patches of this model have 40"):
+    with pytest.raises(ValueError, match="bank held vectors of 152 dimensions; this model's patches have 40"):
         model.predict(images)
 
 

@@ -1,3 +1,5 @@
+"""Work on several threads."""
+
 import subprocess
 import sys
 import threading

@@ -1,8 +1,8 @@
 """Checks for the exercises: `from patchcore_edu import checks as check`, then `check.<name>(your function)`.
 
-A check tries a function on cases made by hand and generated ones, and returns a `Verdict`: right, or the first
-case that differs with both values, the usual mistake that looks like it, and a hint. It never raises. `check.<name>`
-alone shows the task. `check.progress()` shows what was solved; it is kept in `.patchcore_edu_progress.json` in the
+A check tries a function on handmade and generated cases, and returns a `Verdict`: right, or the first case that
+differs with both values, the usual mistake that it looks like, and a hint. It never raises. `check.<name>` on its own
+shows the task. `check.progress()` shows what has been solved; it is kept in `.patchcore_edu_progress.json` in the
 working directory, or in the file that the environment variable PATCHCORE_EDU_PROGRESS names.
 
 write                                                                  notebook
@@ -23,7 +23,7 @@ auroc(score, anomalous) → number                                       08_anom
 threshold(held_out, rate) → number                                     08_anomaly_map
 patchcore(good, test, p, b, size) → score (n,), map (n, H, W)          09_patchcore
 
-`check.experiment(name, number)` judges a number that was found in an experiment, and says how far off it is.
+`check.experiment(name, number)` checks a number found in an experiment, and says how far off it is.
 """
 
 from patchcore_edu.checks.aggregation import AGGREGATE as aggregate

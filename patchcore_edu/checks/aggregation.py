@@ -24,7 +24,7 @@ def _cells(p):
 AGGREGATE = Exercise(
     "03_aggregation",
     "aggregate(phi_j, p) → tensor (n, c, h*, w*)",
-    "Eq. (2): at every place of phi_j (n, c, h*, w*) the mean over the cells of N_p, each channel alone. A cell "
+    "Eq. (2): at every place of phi_j (n, c, h*, w*), the mean over the cells of N_p, each channel by itself. A cell "
     "past the border counts as 0.",
     aggregate,
     {
@@ -53,7 +53,7 @@ AGGREGATE = Exercise(
             lambda phi_j, p: avg_pool2d(phi_j, 2 * p + 1, stride=1, padding=p, count_include_pad=False),
         ),
         "windows side by side": (
-            "Every place has its own N_p, so windows overlap. What is the default stride of a pooling?",
+            "Every place has its own N_p, so windows overlap. What is the default stride of a pooling layer?",
             lambda phi_j, p: avg_pool2d(phi_j, p),
             lambda phi_j, p: avg_pool2d(phi_j, p, padding=p // 2),
             lambda phi_j, p: avg_pool2d(phi_j, p, padding=p // 2, count_include_pad=False),
@@ -63,7 +63,7 @@ AGGREGATE = Exercise(
             lambda phi_j, p: aggregate(phi_j, p, border="valid"),
         ),
         "cells past the border made up": (
-            "Past the border there is no copy of a cell: what is there counts as 0.",
+            "Past the border there are no copies of cells: everything there counts as 0.",
             lambda phi_j, p: _padded(phi_j, p, "replicate"),
             lambda phi_j, p: _padded(phi_j, p, "reflect"),
             lambda phi_j, p: _padded(phi_j, p, "circular"),

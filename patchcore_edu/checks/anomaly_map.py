@@ -34,7 +34,7 @@ ANOMALY_MAP = Exercise(
     "08_anomaly_map",
     "anomaly_map(distance, size, sigma) → tensor (H, W)",
     "§3.3: upsample distance (h', w') bilinearly, by its cells' centres, to size (H, W), then smooth it with a "
-    "Gaussian of sigma pixels (none for 0). Past its border the map goes on with values of its own, not with zeros.",
+    "Gaussian of sigma pixels (none for 0). Past its border, the map continues with its own values, not with zeros.",
     _map,
     {
         "1 × 2 cells, no smoothing": (torch.tensor([[0.0, 4.0]]), (2, 4), 0),
@@ -54,7 +54,7 @@ ANOMALY_MAP = Exercise(
             ),
         ),
         "bicubic instead of bilinear": (
-            "Bilinear never goes beyond the values of the cells around.",
+            "Bilinear interpolation never goes beyond the values of the surrounding cells.",
             lambda distance, size, sigma: _smooth(_upsampled(distance, size, mode="bicubic"), sigma),
         ),
         "(H, W) swapped": (
@@ -66,27 +66,27 @@ ANOMALY_MAP = Exercise(
             lambda distance, size, sigma: _map(distance**2, size, sigma),
         ),
         "scaled to 0 … 1": (
-            "With a scale of its own, every image has a pixel of 1, the good ones too.",
+            "On its own scale, every image has a pixel of 1, even a good one.",
             lambda distance, size, sigma: _scaled(_map(distance, size, sigma)),
             lambda distance, size, sigma: _map(distance, size, sigma) / _map(distance, size, sigma).max(),
         ),
         "not smoothed": ("What should sigma change?", lambda distance, size, sigma: _map(distance, size, 0)),
-        "smoothed before it was upsampled": (
+        "smoothed before upsampling": (
             "sigma counts pixels of the image. How many cells is that?",
             lambda distance, size, sigma: _map(_smooth(distance, sigma), size, 0),
         ),
-        "variance taken for sigma": (
+        "variance taken as sigma": (
             "sigma is the standard deviation. Where does σ² belong?",
             lambda distance, size, sigma: _map(distance, size, sigma**0.5),
             lambda distance, size, sigma: _map(distance, size, sigma**2),
         ),
         "kernel that does not add up to 1": (
-            "Smoothing moves values around. Their sum stays.",
+            "Smoothing spreads values out. Their sum stays the same.",
             lambda distance, size, sigma: _map(distance, size, sigma) * (2 * torch.pi * sigma**2 if sigma else 1),
             lambda distance, size, sigma: _map(distance, size, sigma) * ((2 * torch.pi) ** 0.5 * sigma or 1),
         ),
         "zeros counted at the border": (
-            "A map of equal distances stays as it is, also at its border.",
+            "A map of equal distances stays as it is, even at its border.",
             lambda distance, size, sigma: _map(distance, size, sigma, edge="constant"),
         ),
     },
@@ -116,8 +116,8 @@ def _average_precision(score: torch.Tensor, anomalous: torch.Tensor) -> float:
 AUROC = Exercise(
     "08_anomaly_map",
     "auroc(score, anomalous) → number",
-    "The chance that an anomalous image scores above a normal one: over all pairs of one of each, a tie counting one "
-    "half. score (n,) is float, anomalous (n,) is bool.",
+    "The probability that an anomalous image scores above a normal one, over all pairs of one of each; a tie counts "
+    "one half. score (n,) is float, anomalous (n,) is bool.",
     auroc,
     {
         "five images": (torch.tensor([0.1, 0.7, 0.6, 2.0, 0.3]), torch.tensor([False, False, True, True, True])),
@@ -139,7 +139,7 @@ AUROC = Exercise(
             lambda score, anomalous: 1.0,
             lambda score, anomalous: 0.0,
         ),
-        "turned round": (
+        "reversed": (
             "Anomalous images should have the larger score.",
             lambda score, anomalous: auroc(-score, anomalous),
         ),
@@ -149,7 +149,7 @@ AUROC = Exercise(
             _thresholded(torch.median),
             _thresholded(lambda score: 0.5),
         ),
-        "share judged right": (
+        "share classified correctly": (
             "That is accuracy at one threshold. AUROC compares pairs.",
             lambda score, anomalous: ((score > 0.5) == anomalous).double().mean(),
             lambda score, anomalous: ((score > score.mean()) == anomalous).double().mean(),
@@ -164,7 +164,7 @@ AUROC = Exercise(
             lambda score, anomalous: _pairs(score, anomalous, 0.5) * _mixed_share(anomalous),
         ),
         "pairs not divided by their number": (
-            "A chance lies between 0 and 1.",
+            "A probability lies between 0 and 1.",
             lambda score, anomalous: _pairs(score, anomalous, 0.5) * anomalous.sum() * (~anomalous).sum(),
         ),
         "ties counted as lost": ("A tie counts one half.", lambda score, anomalous: _pairs(score, anomalous, 0)),
@@ -217,14 +217,14 @@ THRESHOLD = Exercise(
             lambda held_out, rate: held_out.sort(descending=True).values[round(rate * len(held_out)) + 1],
         ),
         "maximum, whatever the rate": (
-            "Nothing is flagged then. What does rate ask for?",
+            "Then nothing is flagged. What does rate ask for?",
             lambda held_out, rate: held_out.max(),
         ),
         "mean and standard deviations, whatever the rate": (
-            "That supposes a bell curve, and does not look at rate. Count scores instead.",
+            "That assumes a bell curve, and ignores rate. Count scores instead.",
             *(lambda held_out, rate, k=k: held_out.mean() + k * held_out.std() for k in (1, 2, 3)),
         ),
-        "fixed at 0.5": ("The score is a distance, no probability.", lambda held_out, rate: 0.5),
+        "fixed at 0.5": ("The score is a distance, not a probability.", lambda held_out, rate: 0.5),
         "rate itself": ("The threshold is a score, in the unit of the scores.", lambda held_out, rate: rate),
     },
     _flagged,

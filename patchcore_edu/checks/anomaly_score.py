@@ -20,7 +20,7 @@ def _column(answer, *arguments):
 NEAREST_NEIGHBOURS = Exercise(
     "07_anomaly_score",
     "nearest_neighbours(queries, vectors) → distance (q,), index (q,)",
-    "Eq. (6), inner argmin: for each query (q, d) the Euclidean distance to the nearest row of vectors (N, d), and "
+    "Eq. (6), inner argmin: for each query (q, d), the Euclidean distance to the nearest row of vectors (N, d), and "
     "that row's number.",
     nearest_neighbours,
     {
@@ -36,7 +36,7 @@ NEAREST_NEIGHBOURS = Exercise(
             lambda q, v: torch.cdist(q, v, p=1).min(1),
         ),
         "mean over the dimensions": (
-            "‖·‖₂ adds the squares up. Where does a division come in?",
+            "‖·‖₂ adds up the squares. Where would a division come from?",
             lambda q, v: (torch.cdist(q, v) / v.shape[1] ** 0.5).min(1),
             lambda q, v: (torch.cdist(q, v).square() / v.shape[1]).min(1),
         ),
@@ -46,12 +46,12 @@ NEAREST_NEIGHBOURS = Exercise(
             lambda q, v: (torch.cdist(q, v).amin(1), torch.cdist(q, v).argmax(1)),
         ),
         "largest scalar product": (
-            "A long vector has a large product with many. Here distances decide.",
+            "A long vector has large products with many others. Here, distances decide.",
             lambda q, v: (torch.cdist(q, v).gather(1, (q @ v.T).argmax(1)[:, None])[:, 0], (q @ v.T).argmax(1)),
             lambda q, v: (q @ v.T).max(1),
         ),
         "nearest query of each row": (
-            "For each query, look over the rows of vectors: which axis of the distances is that?",
+            "For each query, look at all rows of vectors: which axis of the distances is that?",
             lambda q, v: torch.cdist(q, v).min(0),
         ),
         "distance and index exchanged": (
@@ -59,7 +59,7 @@ NEAREST_NEIGHBOURS = Exercise(
             lambda q, v: tuple(torch.cdist(q, v).min(1))[::-1],
         ),
         "all distances": (
-            "Of the distances (q, N) each query keeps one.",
+            "Each query keeps one of its N distances.",
             lambda q, v: torch.cdist(q, v),
         ),
     },
@@ -177,7 +177,7 @@ REWEIGHTING_FACTOR = Exercise(
 
 
 def _score(patches, vectors, b, factor=_factor, worst=torch.argmax):
-    """Eqs. (6) and (7) with parts exchanged."""
+    """Eqs. (6) and (7) with parts replaced."""
     distance, nearest = nearest_neighbours(patches.flatten(0, 1), vectors)
     i = int(worst(distance[:, 0]))
     return factor(patches.flatten(0, 1)[i], vectors[nearest[i, 0]], vectors, b) * distance[i, 0]
@@ -232,7 +232,7 @@ IMAGE_SCORE = Exercise(
             lambda patches, vectors, b: _each_weighted(patches, vectors, 1).view(patches.shape[:2]),
         ),
         "max after the re-weighting": (
-            "Eq. (6) finds the patch first. Eq. (7) weighs that one only.",
+            "First, eq. (6) finds the patch. Eq. (7) weights only that one.",
             lambda patches, vectors, b: _each_weighted(patches, vectors, b).max(),
         ),
     }

@@ -10,7 +10,7 @@ from patchcore_edu.coreset import covering_radius
 
 
 def _greedy(distance, size, start, score=lambda d: d.amin(1), keep=True, mask=True):
-    """Algorithm 1 with parts exchanged; `score` ranks every row by its distances (N, l) to the rows chosen so far."""
+    """Algorithm 1 with parts replaced; `score` ranks every row by its distances (N, l) to the rows chosen so far."""
     chosen, kept = [start], [start] if keep else []
     while len(kept) < size:
         value = score(distance[:, chosen]).clone()
@@ -41,7 +41,7 @@ GREEDY_CORESET = Exercise(
             lambda v, size, start: _greedy(torch.cdist(v, v), size, 0),
         ),
         "nearest instead of farthest": (
-            "The next row is the one that the chosen rows cover worst.",
+            "The next row is the one that the chosen rows cover worst: the farthest.",
             lambda v, size, start: _greedy(torch.cdist(v, v), size, start, lambda d: -d.amin(1)),
         ),
         "start not kept": (
@@ -59,7 +59,7 @@ GREEDY_CORESET = Exercise(
             lambda v, size, start: _greedy(torch.cdist(v, v), size, start, lambda d: d[:, -1], mask=False),
         ),
         "distance to the start only": (
-            "After each choice the distances to the coreset become smaller. Are they brought up to date?",
+            "After each choice, distances to the coreset can shrink. Do you update them?",
             lambda v, size, start: _greedy(torch.cdist(v, v), size, start, lambda d: d[:, 0]),
         ),
         "farthest chosen row instead of the nearest": (
@@ -73,7 +73,7 @@ GREEDY_CORESET = Exercise(
             lambda v, size, start: _greedy(torch.cdist(v, v), size, start, lambda d: d.mean(1), mask=False),
         ),
         "a row chosen twice": (
-            "The argmax runs over M − M_C. What if all rows that are left have distance 0?",
+            "The argmax runs over M − M_C. What if all remaining rows have distance 0?",
             lambda v, size, start: _greedy(torch.cdist(v, v), size, start, mask=False),
         ),
         "sorted": (
@@ -81,7 +81,7 @@ GREEDY_CORESET = Exercise(
             lambda v, size, start: sorted(_greedy(torch.cdist(v, v), size, start)),
         ),
         "vectors instead of row numbers": (
-            "Return which rows they are, not what they hold.",
+            "Return the row numbers, not the rows themselves.",
             lambda v, size, start: v[_greedy(torch.cdist(v, v), size, start)],
         ),
     },
@@ -106,7 +106,7 @@ COVERING_RADIUS = Exercise(
             lambda v, chosen: covering_radius(v, chosen) ** 2,
         ),
         "mean instead of max": (
-            "One row far away must count, however many are near.",
+            "One far row must count, however many are near.",
             lambda v, chosen: torch.cdist(v, v[chosen]).amin(1).mean(),
         ),
         "sum instead of max": (
@@ -118,7 +118,7 @@ COVERING_RADIUS = Exercise(
             lambda v, chosen: torch.cdist(v, v[chosen]).max(),
         ),
         "max and min exchanged": (
-            "Read eq. (5) from the inside: for one m of M, first look over all n of M_C.",
+            "Read eq. (5) from the inside: for one m in M, first look at all n in M_C.",
             lambda v, chosen: torch.cdist(v, v[chosen]).amax(0).min(),
             lambda v, chosen: torch.cdist(v, v[chosen]).amax(1).min(),
         ),
@@ -128,7 +128,7 @@ COVERING_RADIUS = Exercise(
             lambda v, chosen: torch.cdist(v, v[chosen]).min(),
         ),
         "the row instead of its distance": (
-            "max gives the value, argmax says where it is.",
+            "max returns the value, argmax where it is.",
             lambda v, chosen: torch.cdist(v, v[chosen]).amin(1).argmax(),
         ),
     },

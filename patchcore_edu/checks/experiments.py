@@ -1,4 +1,4 @@
-"""Experiments whose answer is one number: the check says how far off a number is, and in which direction."""
+"""Experiments whose answer is one number: the check says whether yours is too small or too large, and by how much."""
 
 from collections.abc import Callable
 from math import inf
@@ -29,7 +29,7 @@ def _largest_step() -> float:
 
 EXPERIMENTS = {
     "01 ex. 2": Experiment(
-        "the largest distance between the level-2 vectors of a cell and of its right neighbour, first scratched crop",
+        "the largest distance between the level-2 vectors of a cell and its right neighbour, first scratched crop",
         _largest_step,
     ),
     "02 ex. 2": Experiment(
@@ -37,7 +37,7 @@ EXPERIMENTS = {
         lambda: sum(len(neighbourhood(h, w, p, (6, 5))) for p in range(1, 6) for h in range(6) for w in range(5)),
     ),
     "05 ex. 2": Experiment(
-        "the GiB of a bank of 209 images with 28 × 28 patches of 1024 numbers of 4 bytes",
+        "the size in GiB of a bank of 209 images with 28 × 28 patches of 1024 numbers of 4 bytes",
         lambda: 209 * 28**2 * 1024 * 4 / 2**30,
     ),
     "09 ex. 3": Experiment("how many of 66 pairs of images change their order when distances are squared", lambda: 0),
@@ -49,14 +49,14 @@ EXPERIMENTS = {
 
 
 def experiment(name: str, number: float | None) -> Verdict:
-    """Compare a number that was found in an experiment with what the package finds: right if within 1 %.
+    """Compare a number found in an experiment with what the package finds: right if within 1 %.
 
     Raises:
-        ValueError: for an unknown experiment, or something that is no number.
+        ValueError: for an unknown experiment, or something that is not a number.
 
     >>> experiment("05 ex. 2", 0.5)
     ✗ 05 ex. 2: too small
-      asked   the GiB of a bank of 209 images with 28 × 28 patches of 1024 numbers of 4 bytes
+      asked   the size in GiB of a bank of 209 images with 28 × 28 patches of 1024 numbers of 4 bytes
       yours   0.5
       off by  0.125 (20 %)
     """

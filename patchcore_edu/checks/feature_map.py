@@ -20,7 +20,7 @@ FEATURE_VECTOR = Exercise(
         "one channel only": ("A place has one number in each channel.", lambda phi_j, h, w: phi_j[:, 0, h, w]),
         "first image only": ("phi_j holds n images. Keep their axis.", lambda phi_j, h, w: phi_j[0, :, h, w]),
         "counted from 1": ("The first row is h = 0.", lambda phi_j, h, w: phi_j[:, :, h - 1, w - 1]),
-        "channels taken for the last axis": (
+        "channels taken as the last axis": (
             "The axes of phi_j are (n, c, h*, w*).",
             lambda phi_j, h, w: phi_j[:, h, w, :],
         ),

@@ -16,7 +16,7 @@ def _vectors(answer, *arguments):
 MEMORY_BANK = Exercise(
     "05_memory_bank",
     "memory_bank(patches) → tensor (N, d)",
-    "Eq. (4): the vectors of all patches (n, h', w', d) of all images, one a row: image after image, each row by row. "
+    "Eq. (4): the vectors of all patches (n, h', w', d) of all images, one per row: image by image, each row by row. "
     "Equal patches are kept, each in its own row.",
     memory_bank,
     {
@@ -25,7 +25,7 @@ MEMORY_BANK = Exercise(
         "five images": (generated(15, 5, 3, 4, 6),),
     },
     {
-        "one row an image": (
+        "one row per image": (
             "A row is one patch, a vector of d numbers.",
             lambda patches: patches.flatten(1),
             lambda patches: patches.mean((1, 2)),
@@ -40,7 +40,7 @@ MEMORY_BANK = Exercise(
             lambda patches: patches[0].flatten(0, 1),
         ),
         "numbers of different patches mixed": (
-            "d is the last axis already. Flattening the others needs no permute.",
+            "d is already the last axis. Flattening the others needs no permute.",
             lambda patches: patches.permute(0, 3, 1, 2).reshape(-1, patches.shape[3]),
             lambda patches: patches.reshape(patches.shape[3], -1).T,
         ),
@@ -53,7 +53,7 @@ MEMORY_BANK = Exercise(
             lambda patches: patches.permute(1, 2, 0, 3).flatten(0, 2),
         ),
         "images kept apart": (
-            "The bank no longer asks which image a row is from: n, h' and w' become one axis.",
+            "The rows of the bank are not grouped by image: n, h' and w' become one axis.",
             lambda patches: patches.flatten(1, 2),
         ),
         "equal patches merged or sorted": (

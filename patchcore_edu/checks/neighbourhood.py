@@ -58,7 +58,7 @@ NEIGHBOURHOOD = Exercise(
             lambda h, w, p, shape: _square(h, w, shape[::-1], _offsets(p)),
         ),
         "the last row and column missing": (
-            "The interval in eq. (1) contains both its ends. Does range?",
+            "The interval in eq. (1) includes both its ends. Does range?",
             lambda h, w, p, shape: _square(h, w, shape, _offsets(p)[:-1]),
         ),
         "(h, w) itself left out": (
@@ -66,7 +66,7 @@ NEIGHBOURHOOD = Exercise(
             lambda h, w, p, shape: [cell for cell in _square(h, w, shape, _offsets(p)) if cell != (h, w)],
         ),
         "a diamond or a disc": (
-            "Rows and columns are limited one by one, not their sum or their distance.",
+            "The row and the column are limited separately, not their sum or the distance.",
             lambda h, w, p, shape: [
                 (a, b) for a, b in neighbourhood(h, w, p, shape) if abs(a - h) + abs(b - w) <= p // 2
             ],
@@ -80,11 +80,11 @@ NEIGHBOURHOOD = Exercise(
             lambda h, w, p, shape: neighbourhood(h, w, p, (shape[0] + 1, shape[1] + 1)),
         ),
         "wrapped around the border": (
-            "The cell beside the first column is not in the last one.",
+            "Left of the first column there is nothing, not the last column.",
             lambda h, w, p, shape: [(a % shape[0], b % shape[1]) for a, b in neighbourhood(h, w, p)],
         ),
         "pushed back at the border": (
-            "Cells outside the map are left out. What does limiting a and b to the map do to them?",
+            "Cells outside the map are left out. What does clamping a and b to the map do to them?",
             lambda h, w, p, shape: [
                 (min(max(a, 0), shape[0] - 1), min(max(b, 0), shape[1] - 1)) for a, b in neighbourhood(h, w, p)
             ],

@@ -33,7 +33,7 @@ PATCH_SET = Exercise(
             lambda phi, p, s: _grid(phi, p)[:, :, ::s, ::s],
         ),
         "reshaped instead of permuted": (
-            "Moving an axis is not the same as counting the numbers anew. Compare view with permute.",
+            "Moving an axis is not the same as reading the numbers in a new shape. Compare view with permute.",
             lambda phi, p, s: _grid(phi, p)[:, :, ::s, ::s].reshape(patch_set(phi, p, s).shape),
         ),
         "(h, w) swapped": (
@@ -41,12 +41,12 @@ PATCH_SET = Exercise(
             lambda phi, p, s: patch_set(phi, p, s).transpose(1, 2),
         ),
         "grid written out as a list": (
-            "Keep h' and w' as two axes, so that every vector knows its place.",
+            "Keep h' and w' as two axes: every vector keeps its place.",
             lambda phi, p, s: patch_set(phi, p, s).flatten(1, 2),
             lambda phi, p, s: patch_set(phi, p, s).flatten(0, 2),
         ),
         "s as a crop": (
-            "s cuts nothing off. It skips places all over the map.",
+            "s crops nothing. It skips places all over the map.",
             lambda phi, p, s: patch_set(phi, p)[:, s:-s, s:-s] if s > 1 else patch_set(phi, p),
             lambda phi, p, s: _first(patch_set(phi, p), s, round_up=True),
             lambda phi, p, s: _first(patch_set(phi, p), s, round_up=False),
@@ -55,7 +55,7 @@ PATCH_SET = Exercise(
             "Which places have h mod s = 0 and w mod s = 0?",
             lambda phi, p, s: patch_set(phi, p),
         ),
-        "not begun at place 0": (
+        "does not begin at place 0": (
             "Is 0 a multiple of s?",
             lambda phi, p, s: patch_set(phi, p)[:, s - 1 :: s, s - 1 :: s],
             lambda phi, p, s: patch_set(phi, p)[:, s // 2 :: s, s // 2 :: s],
@@ -75,8 +75,8 @@ PATCH_SET = Exercise(
             "A cell past the border counts as 0, in a corner too. Divide by how many cells?",
             lambda phi, p, s: patch_set(phi, p, s, border="clip"),
         ),
-        "merged before it was aggregated": (
-            "p counts cells of each level's own map. What size are they after the merge?",
+        "merged before aggregating": (
+            "p counts cells of each level's own map. How large is a cell after the merge?",
             lambda phi, p, s: patch_set({0: _grid(phi, 1)}, p, s),
         ),
         "first level only": (
@@ -106,7 +106,7 @@ MERGE_LEVELS = Exercise(
     "04_patch_set",
     "merge_levels(maps) → tensor (n, c_1 + c_2 + …, h, w)",
     "§3.1: maps is a list of tensors (n, c_j, h_j, w_j), the finest first. Rescale each bilinearly, by its cells' "
-    "centres, to the size (h, w) of the first, and put the channels of all one after another.",
+    "centres, to the size (h, w) of the first, and concatenate all channels.",
     merge_levels,
     {
         "1 × 2 cells beside 2 × 4": ([torch.ones(1, 1, 2, 4), torch.tensor([[[[0.0, 8.0]]]])],),
@@ -124,15 +124,15 @@ MERGE_LEVELS = Exercise(
             lambda maps: _merged(maps, mode="bilinear", align_corners=True),
         ),
         "bicubic instead of bilinear": (
-            "Bilinear never goes beyond the values of the cells around.",
+            "Bilinear interpolation never goes beyond the values of the surrounding cells.",
             lambda maps: _merged(maps, mode="bicubic"),
         ),
         "coarse level first": (
-            "The finest level comes first, also among the channels.",
+            "The finest level comes first, in the channels, too.",
             lambda maps: _merged(maps[::-1], size=maps[0].shape[2:], mode="bilinear"),
         ),
         "fine level made coarse": (
-            "Which level's grid should the map have, so that small defects keep their place?",
+            "Which level's grid should the map have to keep small defects in place?",
             lambda maps: _merged(maps, size=maps[-1].shape[2:], mode="bilinear"),
         ),
         "(h, w) swapped": (
@@ -140,12 +140,12 @@ MERGE_LEVELS = Exercise(
             lambda maps: _merged(maps, size=maps[0].shape[:1:-1], mode="bilinear"),
         ),
         "levels added or averaged": (
-            "The levels have channels of their own. Adding them loses which is which.",
+            "Each level has its own channels. Adding them mixes them up.",
             lambda maps: sum(interpolate(level, maps[0].shape[2:], mode="bilinear") for level in maps),
             lambda maps: sum(interpolate(level, maps[0].shape[2:], mode="bilinear") for level in maps) / len(maps),
         ),
         "side by side in space": (
-            "The channels grow, not the map.",
+            "The number of channels grows, not the map.",
             lambda maps: torch.cat([interpolate(m, maps[0].shape[2:], mode="bilinear") for m in maps], dim=3),
             lambda maps: torch.cat([interpolate(m, maps[0].shape[2:], mode="bilinear") for m in maps], dim=2),
         ),

@@ -1,4 +1,4 @@
-"""The exercise at the end of the course: all of PatchCore but the network and the coreset, from memory."""
+"""The exercise at the end of the course: all of PatchCore except the network and the coreset, from memory."""
 
 import torch
 from scipy.ndimage import gaussian_filter
@@ -60,18 +60,18 @@ NEW = {
     "two levels, p = 3, b = 3": "the patches: the merge of the levels",
     "two levels, p = 2, b = 1": "the patches: N_p for an even p",
 }
-"""What is new in each case, and so departs if score and map are wrong in it and were right before."""
+"""What is new in each case, and is therefore wrong if score and map are wrong in it and were right before."""
 
 
 def _stage(case: str, yours: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> str:
     wrong = [name for name in expected if difference({name: yours[name]}, {name: expected[name]})]
     if wrong == ["map"]:
-        return "the map, enlarging or smoothing; the score is right, so patches, bank and distances are"
+        return "the map, upsampling or smoothing; the score is right, so patches, bank and distances are right, too"
     if wrong == ["score"]:
         part = (
             "eq. (6), the largest distance" if "b = 1" in case or "one patch" in case else "eq. (7), the re-weighting"
         )
-        return f"the score: {part}; the map is right, so patches, bank and distances are"
+        return f"the score: {part}; the map is right, so patches, bank and distances are right, too"
     return NEW.get(case, "the distances")
 
 
@@ -83,7 +83,7 @@ def _maps(seed: int, n: int, channels: dict[int, int], side: int) -> dict[int, t
 PATCHCORE = Exercise(
     "09_patchcore",
     "patchcore(good, test, p, b, size) → score (n,), map (n, H, W)",
-    "All of PatchCore but the network and the coreset, with stride 1. good and test hold feature maps, "
+    "All of PatchCore except the network and the coreset, with stride 1. good and test hold feature maps, "
     "{level: (n, c, h*, w*)}. A cell past the border counts as 0, the bank keeps all rows, b = 1 means no "
     "re-weighting, and the map, of size (H, W), is smoothed as gaussian_filter does with sigma = 4.",
     _whole,
@@ -101,7 +101,7 @@ PATCHCORE = Exercise(
             lambda *arguments: _whole(*arguments, border="clip"),
         ),
         "p taken as a radius": (
-            "p cells across. How far is that to each side?",
+            "p counts all cells across. How many lie on each side?",
             lambda good, test, p, b, size: _whole(good, test, 2 * p + 1, b, size),
         ),
         "not averaged": ("Where is f_agg?", lambda good, test, p, b, size: _whole(good, test, 1, b, size)),
@@ -137,7 +137,7 @@ PATCHCORE = Exercise(
             lambda good, test, p, b, size: _whole(good, test, p, 1, size),
         ),
         "b = 1 gives 0": (
-            "Read literally, eq. (7) is 0 for b = 1. What is b = 1 taken to mean here?",
+            "Read literally, eq. (7) is 0 for b = 1. What does b = 1 mean here?",
             lambda good, test, p, b, size: (
                 _whole(good, test, p, b, size)[0] * (b > 1),
                 _whole(good, test, p, b, size)[1],
@@ -155,7 +155,7 @@ PATCHCORE = Exercise(
             ),
         ),
         "map re-weighted": (
-            "Eq. (7) changes the score alone.",
+            "Eq. (7) changes only the score.",
             lambda *arguments: (_whole(*arguments)[0], _whole(*arguments)[1] * _factor(*arguments)),
         ),
     },

@@ -1,4 +1,4 @@
-"""The demo: PatchCore on a real photograph, from fit to one picture of what it found."""
+"""The demo: PatchCore on a real photograph, from `fit` to one picture of what it found."""
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
@@ -38,10 +38,10 @@ def demo(category: str = "brick", backbone: str = "efficientnet_lite0", out: str
     Args:
         category: "brick", "grass" or "gravel".
         backbone: see `load_backbone`.
-        out: path of the figure; its ending decides the format.
+        out: path of the figure; its extension decides the format.
 
     Raises:
-        OSError, ValueError: before anything runs, if the figure cannot be written there or not in this format.
+        OSError, ValueError: before anything runs, if the figure cannot be written there, or not in this format.
     """
     picture_file(out)
     seconds, last = {}, perf_counter()
@@ -83,18 +83,18 @@ def picture_file(path: str | Path) -> str | Path:
 
     >>> picture_file("demo.docx")
     Traceback (most recent call last):
-    ValueError: out was 'demo.docx'; its ending must be one of ....jpg, ....png, ...
+    ValueError: out was 'demo.docx'; its extension must be one of ....jpg, ....png, ...
     """
     writable(path)
     formats = Figure().canvas.get_supported_filetypes()
     if Path(path).suffix[1:].lower() not in formats:
         endings = ", ".join(f".{name}" for name in sorted(formats))
-        raise ValueError(f"out was {str(path)!r}; its ending must be one of {endings}")
+        raise ValueError(f"out was {str(path)!r}; its extension must be one of {endings}")
     return path
 
 
 def result_figure(model: PatchCore, train: PhotoTextures, test: PhotoTextures, prediction: Prediction) -> Figure:
-    """One good crop and one of each defect: photograph, mask, map, and the worst patch beside its nearest one."""
+    """One good crop and one of each defect: photograph, mask, map, and the worst patch beside its nearest entry."""
     chosen = [next(i for i, s in enumerate(test) if s.defect == d) for d in ("good", "scratch", "blob", "smear")]
     figure, axes = figures.grid(len(chosen), 5, width=2.2, height=2.35)
     high = float(prediction.anomaly_map.max())
@@ -119,7 +119,7 @@ def result_figure(model: PatchCore, train: PhotoTextures, test: PhotoTextures, p
 
 
 def _close_up(ax, sample: Sample, cell: list[int], step: int, colour: str, title: str) -> None:
-    """The patch in its surroundings: 12 cells around it, the p × p cells that were averaged framed."""
+    """The patch in its surroundings: 12 cells around it, with a frame around the p × p cells that were averaged."""
     figures.photograph(ax, sample.image, title)
     top, left = (int(k) * step for k in cell)
     figures.frame(ax, top - step, left - step, 3 * step, 3 * step, colour)

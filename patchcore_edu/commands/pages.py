@@ -1,4 +1,4 @@
-"""One page of the course: nbconvert's own machinery with a template, formulas as MathML, and what the search finds."""
+"""One page of the course: nbconvert with a template, formulas as MathML, and the texts that the search finds."""
 
 import re
 import unicodedata
@@ -21,11 +21,11 @@ QUALITY = 75
 """Of pictures, of 100."""
 HERE = Path(__file__).parent / "course"
 SHOWN = ["text/html", "text/markdown", "image/svg+xml", "image/png", "text/plain"]
-"""What an output is shown as, the first that it has. What needs a script, as a widget does, is not among them."""
+"""How an output is shown: in the first of these forms that it has. Forms that need a script, like widgets, are out."""
 LIVE = ("PaintDefect", "Pipeline")
-"""The explorers that the playground can run, so that they are live in the page."""
+"""The explorers that the playground can run: they are live in the page."""
 
-# Nothing comes from elsewhere. Outputs and formulas have styles of their own, but no script.
+# Nothing comes from elsewhere. Outputs and formulas have their own styles, but no scripts.
 POLICY = "; ".join(
     [
         "default-src 'none'",
@@ -48,12 +48,12 @@ class Renderer(IPythonRenderer):
     playground = True
 
     def block_math(self, body: str) -> str:
-        # Formulas beside one another stand below one another where the page is narrow.
+        # Formulas side by side are stacked where the page is narrow.
         parts = "".join(mathml(part, "block") for part in body.split(r"\qquad"))
         return f'<div class="formula">{parts}</div>'
 
     def _html_embed_images(self, html: str) -> str:
-        # A cell's HTML comes in pieces, and nbconvert closes what a piece leaves open: answers would not be folded.
+        # A cell's HTML comes in pieces, and nbconvert closes what a piece leaves open: answers would not fold.
         return super()._html_embed_images(html) if "<img" in html else html
 
     def inline_math(self, body: str) -> str:
@@ -69,7 +69,7 @@ class Renderer(IPythonRenderer):
 
 
 class CourseExporter(HTMLExporter):
-    """HTMLExporter with the course's template. Pictures lie inside the page."""
+    """HTMLExporter with the course's template. Pictures are embedded in the page."""
 
     def __init__(self, folder: Path):
         super().__init__(
@@ -97,8 +97,8 @@ def page(book: NotebookNode, folder: Path, **course: object) -> str:
 
     Args:
         book: the notebook, run or not.
-        folder: where the pictures lie that it names.
-        course: what the template asks for: title, previous and next (file, title and short name, or None), playground
+        folder: where the notebook's pictures lie.
+        course: what the template needs: title, previous and next (file, title and short name, or None), playground
             (whether there is one).
     """
     course |= {"policy": POLICY, "live": LIVE}
@@ -109,7 +109,7 @@ exporter = lru_cache(CourseExporter)  # a template is read and compiled once for
 
 
 def webp(png: str) -> str:
-    """A picture in base64, as WebP: a quarter of the PNG's size. Exact where that is smaller, as for a few lines."""
+    """A picture in base64, as WebP: a quarter of the PNG's size. Lossless where that is smaller, as for a few lines."""
     picture = Image.open(BytesIO(b64decode(png)))
     files = [BytesIO(), BytesIO()]
     picture.save(files[0], "WEBP", quality=QUALITY, method=4)
@@ -123,7 +123,7 @@ def title(book: NotebookNode) -> str:
 
 
 def sections(html: str, file: str, name: str) -> list[Section]:
-    """What the search finds in a page: the text and the code under each heading, without the outputs."""
+    """What the search finds in a page: the text and the code under each heading, without outputs."""
     main = BeautifulSoup(html, "html.parser").main
     for node in main.select("style, script, .anchor-link, .output_wrapper"):
         node.decompose()
@@ -135,13 +135,13 @@ def sections(html: str, file: str, name: str) -> list[Section]:
             found.append(((anchor, node.get_text()), []))
         elif isinstance(node, NavigableString) and id(node) not in headings:
             found[-1][1].append(node)
-    # 𝒩 is found as N, and one blank stands for any number.
+    # 𝒩 is found as N, and one blank stands for any number of them.
     texts = ((head, unicodedata.normalize("NFKC", " ".join("".join(text).split()))) for head, text in found)
     return [(file, name, anchor, heading, text) for (anchor, heading), text in texts if text]
 
 
 def highlighting(style: str) -> str:
-    """The style sheet of highlighted code, stronger than the one that an output brings along."""
+    """The style sheet for highlighted code, which takes precedence over the one in an output."""
     return HtmlFormatter(style=style).get_style_defs("main .highlight")
 
 
@@ -152,10 +152,10 @@ def mathml(latex: str, display: str) -> str:
     '<mrow><mi>h</mi><mi>′</mi></mrow></math>'
     """
     latex = re.sub(r"\\operatorname\*?\{([^}]*)\}", r"\\mathrm{\1}", latex).replace(r"\arg", r"\mathrm{arg}\,")
-    # An index belongs to the whole norm. At the closing bar alone, that bar shrinks and sinks.
+    # An index belongs to the whole norm. Attached to the closing bar, it would make that bar shrink and sink.
     latex = re.sub(r"\\lVert(.*?)\\rVert_", r"{\\lVert\1\\rVert}_", latex)
     if display == "block":
-        # What is below the word in JupyterLab is below it here.
+        # What stands below the word in JupyterLab stands below it here.
         latex = re.sub(r"\\(min|max)_", r"\\\1\\limits_", latex)
-    # The character for a prime is raised already; as an exponent it would float.
+    # The prime character is already raised; as an exponent it would float.
     return convert(" ".join(latex.split()).replace("'", "′"), display=display)

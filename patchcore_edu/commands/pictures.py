@@ -1,4 +1,4 @@
-"""The README's pictures, so that they can be made again."""
+"""The README's pictures: how to make them again."""
 
 from argparse import ArgumentParser, Namespace
 from io import BytesIO
@@ -30,7 +30,7 @@ def pictures(folder: str | Path) -> None:
     """Write demo.png, what `demo` shows, and scratch.gif, a scratch that grows while the map follows.
 
     Args:
-        folder: where to write; made if it is not there.
+        folder: where to write; created if missing.
     """
     folder = folder_to_write(folder)
     demo(out=folder / "demo.png")

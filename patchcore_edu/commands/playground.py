@@ -13,7 +13,7 @@ from patchcore_edu.playground.bundle import LAB
 
 
 def arguments(parser: ArgumentParser) -> None:
-    what = "the folder to write to, made if it is not there (default: where the notebooks' links in JupyterLab lead)"
+    what = "the folder to write to, created if missing (default: where the notebooks' links in JupyterLab lead)"
     parser.add_argument("out", nargs="?", help=what)
 
 
@@ -30,14 +30,14 @@ def run(chosen: Namespace) -> None:
 
 
 def extension() -> Path:
-    """The folder of the course's JupyterLab extension: this Python's, or where that may only be read, this user's."""
+    """The folder of the course's JupyterLab extension: this Python's, or where that is read-only, this user's."""
     shared = Path(sys.prefix, "share", "jupyter")
     there = next(folder for folder in (shared, *shared.parents) if folder.exists())
     return (shared if os.access(there, os.W_OK) else Path(jupyter_data_dir())) / "labextensions" / "patchcore-edu"
 
 
 def link(folder: Path) -> None:
-    """Make a folder an extension by which notebooks' links open the playground in its folder `static`."""
+    """Turn a folder into an extension: notebooks' links then open the playground in its folder `static`."""
     for name, to in {"links.js": folder / "static", "package.json": folder}.items():
         with replacing(to / name) as file:
             file.write((LAB / name).read_bytes())

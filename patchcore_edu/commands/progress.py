@@ -1,4 +1,4 @@
-"""The teacher's view without a hub: who has solved what, and which usual mistake was met most often."""
+"""The teacher's view without a hub: who has solved what, and which usual mistakes were made most often."""
 
 import argparse
 import re
@@ -21,7 +21,7 @@ def run(chosen: argparse.Namespace) -> int:
 def progress(folders: list[Path]) -> int:
     """Print the progress of all learners whose files are in or below `folders`; return 1 if there is none.
 
-    A learner is called as the folder that holds the file; in a hub's state folder that is the seat.
+    A learner is named after the folder that holds the file; in a hub's state folder, that is the seat.
     """
     files = {file for folder in folders for name in (FILE, "progress.json") for file in folder.glob(f"**/{name}")}
     if not files:

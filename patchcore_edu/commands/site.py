@@ -21,9 +21,9 @@ from patchcore_edu.files import folder_to_write
 
 INDEX = "README.md"
 CELL = 1800
-"""Seconds that a cell may take: the slowest take a minute, but not on every machine."""
+"""Seconds that a cell may take: the slowest take a minute here, and longer on slower machines."""
 TOGETHER = 2
-"""Notebooks that run at a time: a small laptop has two cores."""
+"""Notebooks that run at the same time: a small laptop has two cores."""
 
 
 class FailingNotebook(Exception):
@@ -45,10 +45,10 @@ def run(chosen: Namespace) -> None:
 def site(out: str | Path, notebooks: str | Path | None = None) -> None:
     """Run all notebooks and write them as web pages, with a table of contents, a search, and the playground.
 
-    What is written is complete before the first page in `out` changes. Other files in `out` are left alone.
+    All pages are complete before the first one in `out` changes. Other files in `out` are left alone.
 
     Args:
-        out: the folder to write to; made if it is not there.
+        out: the folder to write to; created if missing.
         notebooks: the folder of the notebooks and of the README.md that becomes the table of contents. Without it,
             the current folder or its folder `notebooks`.
 
@@ -63,7 +63,7 @@ def site(out: str | Path, notebooks: str | Path | None = None) -> None:
         try:
             books = dict(zip(files, tqdm(pool.map(execute, files), total=len(files), desc="notebooks"), strict=True))
         except BaseException:
-            pool.shutdown(cancel_futures=True)  # the others would only run for nothing
+            pool.shutdown(cancel_futures=True)  # the others would run for nothing
             raise
     with TemporaryDirectory(dir=out, prefix=".new-") as aside:
         write({file.stem: book for file, book in books.items()}, folder, Path(aside), playground(Path(aside)))
@@ -71,19 +71,19 @@ def site(out: str | Path, notebooks: str | Path | None = None) -> None:
 
 
 def course_folder(notebooks: str | Path | None) -> Path:
-    """The folder of the notebooks: the one that is named, the current one, or its folder `notebooks`."""
+    """The folder of the notebooks: the one named, the current one, or its folder `notebooks`."""
     tried = [Path(notebooks)] if notebooks is not None else [Path.cwd(), Path.cwd() / "notebooks"]
     folder = next((path for path in tried if any(path.glob("*.ipynb"))), None)
     if folder is None:
         where = " or ".join(repr(str(path)) for path in tried)
         raise FileNotFoundError(f"notebooks was {where}; it must be a folder with the course's notebooks")
     if not (folder / INDEX).is_file():
-        raise FileNotFoundError(f"notebooks was {str(folder)!r}; {INDEX}, the table of contents, is missing there")
+        raise FileNotFoundError(f"notebooks was {str(folder)!r}; it lacks {INDEX}, the table of contents")
     return folder.absolute()
 
 
 def execute(file: Path) -> NotebookNode:
-    """Run one notebook in a kernel of this very Python, whatever other kernels are installed."""
+    """Run one notebook in a kernel of this same Python, whatever other kernels are installed."""
     book = nbformat.read(file, as_version=4)
     kernel = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
     client = NotebookClient(
@@ -102,7 +102,7 @@ def execute(file: Path) -> NotebookNode:
 
 
 def playground(out: Path) -> bool:
-    """Build the playground beside the pages; without what it needs, say what to install, and return False."""
+    """Build the playground beside the pages; if something is missing, say what to install, and return False."""
     try:
         from patchcore_edu.playground import build
 
@@ -122,7 +122,7 @@ def write(books: dict[str, NotebookNode], folder: Path, out: Path, playground: b
     ]
     index = []
     for i, (here, book) in enumerate(zip(names, books.values(), strict=True)):
-        # The table of contents is linked by its name; it is no page's previous one.
+        # The table of contents is linked by name; it is not the previous page of any.
         neighbours = {"previous": names[i - 1] if i > 1 else None, "next": names[i + 1] if i + 1 < len(names) else None}
         html = page(book, folder, title=here["title"], playground=playground, **neighbours)
         (out / here["file"]).write_text(html, encoding="utf-8")
@@ -135,7 +135,7 @@ def write(books: dict[str, NotebookNode], folder: Path, out: Path, playground: b
 
 
 def put(aside: Path, out: Path) -> None:
-    """Move all files of one folder into another, each in the place of the old one."""
+    """Move all files of one folder into another, each in place of the old one."""
     for file in sorted(path for path in aside.rglob("*") if path.is_file()):
         to = out / file.relative_to(aside)
         to.parent.mkdir(parents=True, exist_ok=True)

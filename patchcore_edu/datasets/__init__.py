@@ -1,6 +1,7 @@
-"""Photographs to try PatchCore on: textures that need no download, two public data sets, your own folder.
+"""Photographs to try PatchCore on: textures that need no download, two public data sets, and your own folder.
 
 All are `torch.utils.data.Dataset`s of `Sample`s, with torchvision's conventions (`root`, `split`, `download`).
+To add a data set, write a class like `MVTecAD` in `folders.py`, and list it here.
 """
 
 from patchcore_edu.datasets.folders import ImageFolder, MagneticTiles, MVTecAD

@@ -8,11 +8,11 @@ from scipy.spatial import cKDTree
 def visibly_changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """Return where two grey pictures (H, W) in [0, 1] differ by more than 3 % of full scale, as (H, W) bool.
 
-    The difference is averaged over a pixel's close surroundings; holes are filled.
+    The difference is averaged over each pixel's close surroundings; holes are filled.
     """
     mask = ndimage.binary_fill_holes(ndimage.gaussian_filter(np.abs(after - before), 1.0) > 0.03)
     regions, _ = ndimage.label(mask)
-    # Single pixels beside the defect are chance; PRO would count each as a defect of its own.
+    # Single pixels beside the defect are chance; PRO would count each as a separate defect.
     return mask & (np.bincount(regions.ravel()) >= 12)[regions]
 
 

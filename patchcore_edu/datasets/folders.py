@@ -1,4 +1,4 @@
-"""Photographs in folders: MVTec AD, magnetic tiles, your own."""
+"""Photographs in folders: MVTec AD, magnetic tiles, and your own."""
 
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -31,7 +31,7 @@ class _Record(NamedTuple):
 
 
 class _PhotographFiles(Dataset):
-    """Photographs that are read from their files when asked for. A subclass fills `_records`."""
+    """Photographs that are read from their files on access. A subclass fills `_records`."""
 
     _records: list[_Record]
 
@@ -49,7 +49,7 @@ class _PhotographFiles(Dataset):
         mask = read_mask(mask_file) if mask_file else torch.zeros(image.shape[1:], dtype=torch.bool)
         if mask.shape != image.shape[1:]:
             sizes = f"{tuple(mask.shape)} pixels, but its photograph {photograph} {tuple(image.shape[1:])}"
-            raise ValueError(f"mask {mask_file} has {sizes}; the two must have one size")
+            raise ValueError(f"mask {mask_file} has {sizes}; the two must have the same size")
         if mask_file and not mask.any():
             warn(f"mask {mask_file} marks no pixel of {photograph}; pixel AUROC and PRO count it as good", stacklevel=2)
         image, mask = resize_sample(image, mask, self.size, self.resize, self.aspect)
@@ -98,7 +98,7 @@ class MVTecAD(_PhotographFiles):
     ):
         super().__init__(split, size, resize, aspect)
         self.root, self.category = folder_called("root", root), one_of("category", category, self.categories)
-        advice = f"Get {category}.tar.xz from MVTec's own page for MVTec AD and put it into {self.root}"
+        advice = f"Get {category}.tar.xz from MVTec's own page for MVTec AD and put it in {self.root}"
         if download:
             advice = f"There is no public link to download it from. {advice}"
         provide(self.root, [category], f"{category}.tar.xz", f"{advice}, or unpack it there")
@@ -115,12 +115,11 @@ class MVTecAD(_PhotographFiles):
 class MagneticTiles(_PhotographFiles):
     """The Magnetic Tile Defects data set: root/MT_{Free, Blowhole, …}/Imgs, masks (png) beside photographs (jpg).
 
-    The test split holds all defective photographs and a fifth of the defect-free ones (MT_Free); which fifth is
-    decided by `seed`. The tiles have many sizes, up to six times as long as wide. So the default here is
-    aspect="squash": "keep" cuts the ends off a long tile, and a defect there is then not in the picture, although
-    the sample still counts as anomalous.
+    The test split holds all defective photographs and a fifth of the defect-free ones (MT_Free), chosen by `seed`.
+    The tiles have many sizes, up to six times as long as wide. So the default here is aspect="squash": "keep" cuts the
+    ends off a long tile. A defect there is then not in the picture, although the sample still counts as anomalous.
 
-    The data set's page names no licence. It asks for a citation: Huang et al., "Surface defect saliency of
+    The data set's page states no licence. It asks for a citation: Huang et al., "Surface defect saliency of
     magnetic tile", 2018.
 
     Args:
@@ -153,7 +152,7 @@ class MagneticTiles(_PhotographFiles):
         self.root = folder_called("root", root)
         rng = np.random.default_rng(whole_number("seed", seed, at_least=0))
         folders = {name: f"MT_{name.capitalize()}" for name in ("free", *self.defects)}
-        advice = f"Put the file that {self.url} gives at {self.root / self.archive}, or unpack it so that "
+        advice = f"Put the file from {self.url} at {self.root / self.archive}, or unpack it so that "
         advice += f"{self.root / 'MT_Free' / 'Imgs'} and the five folders beside MT_Free exist"
         provide(self.root, list(folders.values()), self.archive, advice, self.url if download else None)
         files = {name: photographs_in(self.root / folder / "Imgs", (".jpg",)) for name, folder in folders.items()}
@@ -170,10 +169,10 @@ class ImageFolder(_PhotographFiles):
     """Your own photographs.
 
     `train_dir` holds good photographs. `test_dir` holds one subfolder for each defect, named after it, and one
-    named "good". Or it holds photographs alone: their defect is "unknown", `labelled` is False, and `anomalous` is
-    False because nobody said otherwise, so look at their scores but compute no AUROC. The mask of DEFECT/NAME.jpg is
-    mask_dir/DEFECT/NAME_mask.png or NAME.png. Without `mask_dir` every mask is all False, also for anomalous
-    photographs: then metrics on pixels mean nothing.
+    named "good". Or it holds only photographs: their defect is "unknown", `labelled` is False, and `anomalous` is
+    False for want of a label, so look at their scores but compute no AUROC. The mask of DEFECT/NAME.jpg is
+    mask_dir/DEFECT/NAME_mask.png or NAME.png. Without `mask_dir`, every mask is all False, even for anomalous
+    photographs: then pixel metrics mean nothing.
 
     Args:
         train_dir: a folder of good photographs (png, jpg, bmp, tif, webp).
@@ -213,7 +212,7 @@ def _labelled(folder: Path, mask_dir: Path | None) -> list[_Record]:
     if not subfolders:
         return [_Record(file, UNKNOWN, labelled=False) for file in photographs_in(folder)]
     if any(file.suffix.lower() in SUFFIXES and not file.is_dir() for file in folder.iterdir()):
-        raise ValueError(f"{folder} holds photographs beside subfolders; it must hold one or the other")
+        raise ValueError(f"{folder} holds photographs and subfolders; it must hold one or the other")
     records = []
     for subfolder in subfolders:
         if subfolder.name != GOOD and _means_good(subfolder.name):
@@ -224,7 +223,7 @@ def _labelled(folder: Path, mask_dir: Path | None) -> list[_Record]:
         masked, stems = mask_dir is not None and subfolder.name != GOOD, {}
         for file in photographs_in(subfolder):
             if masked and (twin := stems.setdefault(file.stem, file)) != file:
-                raise ValueError(f"{twin} and {file.name} would share one mask; their names must differ before the dot")
+                raise ValueError(f"{twin} and {file.name} would share a mask; their names must differ before the dot")
             mask = _mask_of(file, mask_dir / subfolder.name) if masked else None
             records.append(_Record(file, subfolder.name, mask))
     return records
@@ -239,7 +238,7 @@ def _means_good(name: str) -> bool:
 def _mask_of(photograph: Path, folder: Path) -> Path:
     names = [f"{photograph.stem}_mask.png", f"{photograph.stem}.png"]
     for name in names:
-        # A png is no mask of itself.
+        # A png is not its own mask.
         if (folder / name).is_file() and folder / name != photograph:
             return folder / name
     raise FileNotFoundError(f"photograph {photograph} has no mask; it must be {folder / names[0]} or {names[1]}")

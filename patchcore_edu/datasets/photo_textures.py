@@ -26,7 +26,7 @@ class PhotoTextures(Dataset):
         category: "brick", "grass" or "gravel".
         split: "train" or "test".
         size: H = W in pixels, from 64 to 256.
-        seed: decides the crops and the defects; one seed, the same samples.
+        seed: decides the crops and the defects; the same seed gives the same samples.
 
     Raises:
         ValueError: one of the arguments is not allowed.
@@ -66,7 +66,7 @@ class PhotoTextures(Dataset):
         if defect != GOOD:
             drawn = DRAW[defect](crop, rng).clip(0, 1)
             mask = visibly_changed(crop, drawn)
-            # A smear along a plain brick changes nothing that can be seen. Then another place is tried.
+            # A smear along a plain brick changes nothing visible. Then another place is tried.
             if mask.mean() < 1 / 500:
                 return self._sample(photograph, defect, rng)
             crop = drawn

@@ -1,4 +1,4 @@
-"""From files to tensors: photographs and masks are found, read and resized; archives are unpacked safely."""
+"""From files to tensors: find, read and resize photographs and masks; unpack archives safely."""
 
 import errno
 import http.client
@@ -43,9 +43,9 @@ def photographs_in(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[P
 def read_photograph(path: str | Path) -> torch.Tensor:
     """Read a photograph as RGB.
 
-    Grey values go into all three channels; 16-bit grey is divided by 65535, with a warning where its values use less
-    than 12 of the 16 bits; a palette is looked up; what is transparent lies on white, as most viewers show it; a
-    camera's orientation tag (EXIF) is applied. Of several pictures in one file the first is read, with a warning.
+    Grey values go into all three channels; 16-bit grey is divided by 65535, with a warning if its values use fewer
+    than 12 of the 16 bits; a palette is looked up; transparent parts become white, as in most viewers; a camera's
+    orientation tag (EXIF) is applied. If a file holds several pictures, the first is read, with a warning.
 
     Args:
         path: a png, jpg, bmp, tif, webp or gif, whatever it is called, with 8-bit channels, or grey with 16 bits.
@@ -63,10 +63,10 @@ def read_photograph(path: str | Path) -> torch.Tensor:
 def read_mask(path: str | Path) -> torch.Tensor:
     """Read a mask of two values: True where it is brighter than half of its own brightest value.
 
-    So 0 and 1 serve as well as 0 and 255, and the faint fringe of a mask saved with soft edges is no defect.
+    So 0 and 1 work as well as 0 and 255, and the faint fringe of a mask saved with soft edges does not count.
 
     Args:
-        path: a file as for `read_photograph`; what is transparent is no defect.
+        path: a file as for `read_photograph`; transparent parts do not count.
 
     Returns:
         (H, W), bool.
@@ -81,7 +81,7 @@ def read_mask(path: str | Path) -> torch.Tensor:
 def _read(path: str | Path, background: str) -> np.ndarray:
     try:
         with Image.open(ordinary(path), formats=FORMATS) as opened:
-            # A telephone's photograph may carry a smaller copy of itself.
+            # A phone's photograph may contain a smaller copy of itself.
             if (pictures := getattr(opened, "n_frames", 1)) > 1 and opened.format != "MPO":
                 warn(f"{path} holds {pictures} pictures, one after another; only the first is read", stacklevel=4)
             image = ImageOps.exif_transpose(opened)
@@ -91,8 +91,8 @@ def _read(path: str | Path, background: str) -> np.ndarray:
                     raise ValueError(f"its grey values reach from {grey.min()} to {grey.max()}, beyond 16 bits")
                 if 0 < grey.max() < 4096:
                     warn(
-                        f"{path} has 16 bits, but its values only reach {grey.max()}: it is nearly black. "
-                        "A camera of 12 bits? Then multiply its values by 16",
+                        f"{path} has 16 bits, but its values reach only {grey.max()}: it is nearly black. "
+                        "If the camera has 12 bits, multiply its values by 16",
                         stacklevel=4,
                     )
                 return np.repeat((grey / 65535).astype(np.float32)[..., None], 3, axis=2)
@@ -104,7 +104,7 @@ def _read(path: str | Path, background: str) -> np.ndarray:
             return np.asarray(image.convert("RGB"), dtype=np.float32) / 255
     except FileNotFoundError:
         raise
-    except Exception as error:  # Pillow's readers raise whatever a damaged file makes them stumble over.
+    except Exception as error:  # on damaged files, Pillow's readers raise many kinds of errors
         raise ValueError(f"{path} cannot be read as a photograph: {error}") from error
 
 
@@ -113,8 +113,8 @@ def resize_sample(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Bring a photograph and its mask to size × size pixels.
 
-    The photograph is resized bilinearly with antialiasing. A pixel of the resized mask is True where any part of
-    it was: resizing loses no defect, however small, and makes none where there was none. The crop can cut one off.
+    The photograph is resized bilinearly with antialiasing. A pixel of the resized mask is True if any part of it was:
+    resizing loses no defect, however small, and adds none. The crop can cut one off.
 
     Args:
         image: (3, H, W), float, in [0, 1].
@@ -147,7 +147,7 @@ def resize_sample(
     height, width = mask.shape
     target = [size, size]
     if aspect == "keep":
-        # What the crop cuts off anyway need not be resized first: of a line of pixels that would be gigabytes.
+        # What the crop will cut off need not be resized first: for a very long picture, that would be gigabytes.
         height, width = (min(side, LONGEST * min(height, width)) for side in (height, width))
         image, mask = (functional.center_crop(picture, [height, width]) for picture in (image, mask))
         target = [round(resize * side / min(height, width)) for side in (height, width)]
@@ -157,18 +157,18 @@ def resize_sample(
 
 
 def check_geometry(size: int, resize: int, aspect: str) -> None:
-    """Raise ValueError unless these are sizes and an aspect that `resize_sample` can work with."""
+    """Raise ValueError unless `resize_sample` can work with these sizes and this aspect."""
     one_of("aspect", aspect, ASPECTS)
     whole_number("size", size)
     whole_number("resize", resize, at_least=size if aspect == "keep" else 1)
 
 
 def provide(root: Path, folders: list[str], archive: str, advice: str, url: str | None = None) -> None:
-    """Make sure that `root` holds `folders`: unpack what is missing from root/archive, or else from `url`.
+    """Make sure that `root` holds `folders`: unpack what is missing from root/archive, or otherwise from `url`.
 
     Raises:
         ValueError: the archive is damaged, lacks a folder, or holds a member that would land outside.
-        FileNotFoundError: there is neither folder nor archive, or the download failed. It ends in `advice`.
+        FileNotFoundError: there is neither folder nor archive, or the download failed. It ends with `advice`.
     """
     missing = [name for name in folders if not (root / name).is_dir()]
     if not missing:
@@ -179,7 +179,7 @@ def provide(root: Path, folders: list[str], archive: str, advice: str, url: str 
     if url is None and not (root / archive).is_file():
         raise FileNotFoundError(f"{root / missing[0]} is missing. {advice}.")
     root.mkdir(parents=True, exist_ok=True)
-    # Everything is first unpacked aside, so that a run cut short leaves no half-copied data set.
+    # Everything is unpacked elsewhere first: a run cut short leaves no half-copied data set.
     with tempfile.TemporaryDirectory(dir=root) as aside:
         source = root / archive
         if not source.is_file():
@@ -203,9 +203,9 @@ def unpack(archive: Path, folder: Path) -> None:
     """Unpack a zip or tar archive into `folder`.
 
     Raises:
-        OSError: the disk is full, has less room than the archive says that it takes, or cannot be written.
-        ValueError: the archive is damaged, encrypted or packed in an unknown way; or a member has an absolute path,
-            a path with "..", or is a link or a device. Then nothing at all is unpacked.
+        OSError: the disk is full, has less room than the archive claims to need, or cannot be written.
+        ValueError: the archive is damaged, encrypted or compressed in an unknown way; or a member has an absolute
+            path, a path with "..", or is a link or a device. Then nothing at all is unpacked.
     """
     try:
         if zipfile.is_zipfile(archive):
@@ -221,23 +221,23 @@ def unpack(archive: Path, folder: Path) -> None:
                     member.mode &= 0o777
                 _check_room(archive, folder, sum(member.size for member in opened))
                 opened.fileobj.read(2**20)  # the checksum of a gzip comes at its end, after some padding
-                # Python 3.11.0 to 3.11.3 have no filter: then the names and kinds checked above are all that is.
+                # Python 3.11.0 to 3.11.3 have no filter: then only the checks of names and kinds above protect us.
                 opened.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
     except (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, EOFError) as error:
         raise ValueError(f"archive {archive} is damaged: {error}") from error
     except IndexError as error:  # zipfile's, of an entry without a name
         raise ValueError(f"archive {archive} is damaged: an entry has no name") from error
-    except RuntimeError as error:  # it is encrypted, or packed in a way that Python does not know
+    except RuntimeError as error:  # it is encrypted, or compressed in a way unknown to Python
         raise ValueError(f"archive {archive} cannot be unpacked: {error}") from error
     except OSError as error:
-        # What bz2 raises is no error of the disk, nor is one name for a file and a folder, or a size past all files.
+        # These OSErrors do not come from the disk: bz2's, one name for a file and a folder, an impossible size.
         if error.errno in (None, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EINVAL):
             raise ValueError(f"archive {archive} is damaged: {error}") from error
         raise
 
 
 def folder_called(name: str, path: str | Path) -> Path:
-    """The argument `name` as a path, or a ValueError if it is none.
+    """The argument `name` as a path, or a ValueError if it is not one.
 
     >>> folder_called("root", None)
     Traceback (most recent call last):

@@ -14,6 +14,6 @@ class Sample(NamedTuple):
     image: torch.Tensor  #: (3, H, W), float32, in [0, 1]
     anomalous: bool
     mask: torch.Tensor  #: (H, W), bool; True where the defect is
-    defect: str  #: the defect's name, "good" if there is none, "unknown" if nobody said
+    defect: str  #: the defect's name, "good" if there is none, "unknown" if not given
     source: str  #: where it came from: a file's path, or a photograph's name with rows and columns
-    labelled: bool = True  #: False if nobody said whether it is good; `anomalous` then means nothing
+    labelled: bool = True  #: False if it is not known whether it is good; `anomalous` then means nothing

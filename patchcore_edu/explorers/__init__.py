@@ -3,7 +3,7 @@
     from patchcore_edu.explorers import Neighbourhood
     Neighbourhood(p=5)
 
-Each is a state (checked values), a pure `render(state)` that gives a `Picture`, and a view that joins the two.
+Each is a state (checked values), a pure `render(state)` that returns a `Picture`, and a view that joins the two.
 """
 
 from importlib import import_module
@@ -25,7 +25,7 @@ __all__ = list(_MODULES)
 
 
 def __getattr__(name: str) -> type:
-    # Loaded when asked for: each explorer brings its own photographs, banks and tables.
+    # Loaded on demand: each explorer brings its own photographs, banks and tables.
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,4 +1,4 @@
-"""Explorer of eq. (2): what one number of f_agg's output averages, under the four variants that codes use."""
+"""Explorer of eq. (2): what one number of f_agg's output averages, under four variants."""
 
 from functools import lru_cache
 
@@ -35,9 +35,9 @@ SHOWN = 3
 TABLE, VECTOR, MAPS = 0.12, 3.2, 5.68
 """Where the three columns begin, in inches."""
 WINDOW, STEP, WIDE, MAP = 0.74, 1.05, 2.2, 1.05
-"""How wide a window of the table is, the step to the next, a vector and a map, in inches."""
+"""The width of a window of the table, the step to the next, the widths of a vector and of a map, in inches."""
 TOP, HEIGHT, HIGH = 0.2, 0.56, 0.8
-"""In rows of the figure: where pictures begin, how high a window or a vector is, and a map."""
+"""In rows of the figure: where pictures begin, the height of a window or a vector, and of a map."""
 
 
 class State(traitlets.HasTraits):
@@ -113,19 +113,19 @@ def _complete(name: str, p: int, dim: int, k: int) -> torch.Tensor:
 
 @lru_cache(maxsize=256)
 def _weights(name: str, p: int, dim: int, h: int, w: int, k: int) -> torch.Tensor:
-    """(c, h*, w*): how much each number of φ adds to number k at (h, w). f_agg is linear, so this is its gradient."""
+    """(c, h*, w*): how much each number of φ contributes to number k at (h, w): its gradient, since f_agg is linear."""
     phi, aggregated = _traced(name, p, dim)
-    with torch.inference_mode(False), torch.enable_grad():  # also where the reader has switched gradients off
+    with torch.inference_mode(False), torch.enable_grad():  # even if the reader has switched gradients off
         vector = _at(aggregated, h, w)
         if vector is None:
             return torch.zeros(phi.shape[1:])
         [[weights]] = torch.autograd.grad(vector[k], phi, retain_graph=True)
-    return weights.clone()  # of all the memory that the gradient holds, only its own
+    return weights.clone()  # a copy, without the rest of the memory that the gradient keeps alive
 
 
 @lru_cache(maxsize=len(VARIANTS))
 def _traced(name: str, p: int, dim: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Some φ and its f_agg, which remembers how it was made."""
+    """Some φ and its f_agg, with the graph that links them."""
     with torch.inference_mode(False), torch.enable_grad():
         phi = torch.zeros(1, CHANNELS, *SHAPE, requires_grad=True)
         return phi, aggregate(phi, p, **VARIANTS[name][1], dim=dim)[0]
@@ -146,7 +146,7 @@ def _aggregated(name: str, p: int, dim: int, split: str, photograph: int | None 
 
 @lru_cache(maxsize=256)
 def _distances(name: str, p: int, dim: int, photograph: int) -> torch.Tensor:
-    """(h*, w*): of each patch to the nearest patch of the good photographs under the same variant; NaN: left out."""
+    """(h*, w*): each patch's distance to the nearest patch of the good photographs, same variant; NaN: left out."""
     patches = _aggregated(name, p, dim, "test", photograph).permute(0, 2, 3, 1)
     bank = _aggregated(name, p, dim, "train").permute(0, 2, 3, 1).flatten(0, 2)
     distance, _ = patch_neighbours(patches, bank)
@@ -162,7 +162,7 @@ def _photograph(photograph: int) -> bytes:
 def _figure(state: State, weights: dict, vectors: dict, distances: dict) -> Figure:
     """A row for each variant: row i reaches from y = i to i + 1."""
     figure = Figure(figsize=(6.8, 5.4))
-    # One set of axes, with x in inches: each further one takes as long to make as all the numbers in it.
+    # One set of axes, with x in inches: every further one takes as long to create as all the numbers in it.
     ax = figure.add_axes((0, 0, 1, 0.95))
     ax.set_axis_off()
     for x, title in ((TABLE, f"Number {state.k} averages"), (VECTOR, "Vector at (h, w)"), (MAPS, "Distances")):

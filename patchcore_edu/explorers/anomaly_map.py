@@ -1,4 +1,4 @@
-"""Explorer of §3.3: from distances to a map, on a shared scale or its own, and what a threshold makes of it."""
+"""Explorer of §3.3: from distances to a map, on a shared scale or its own, and what lies above a threshold."""
 
 from functools import lru_cache
 
@@ -25,13 +25,13 @@ FOUND, MISSED, FALSE = colours.ANOMALY, "white", colours.QUERY
 
 
 class State(traitlets.HasTraits):
-    """A test photograph, how its map is made and drawn, a threshold, and the cell that is pointed at."""
+    """A test photograph, how its map is made and drawn, a threshold, and the cell pointed at."""
 
     photograph = whole("Photograph, 0–39", 16, 0, 39)
     sigma = real("σ, pixels", 4.0, 0, 16, 0.5)
     upsampling = choice("Upsampling", "bilinear", UPSAMPLINGS)
     threshold = real("Threshold, a distance", 29.5, 15, 55, 0.5)
-    own_scale = switch("Draw the map on a scale of its own")
+    own_scale = switch("Draw the map on its own scale")
     h = Whole(12, min=0, max=SIDE - 1)
     w = Whole(9, min=0, max=SIDE - 1)
 
@@ -142,7 +142,7 @@ def _histogram(ax: Axes, state: State) -> None:
     score, anomalous = model("brick")[1].score.numpy(), _anomalous()
     edges = np.arange(15, 56)
     good, defective = (np.histogram(score[kind], edges)[0] for kind in (~anomalous, anomalous))
-    # A bar of its own for each number takes ten times as long.
+    # A separate bar for each number takes ten times as long.
     ax.stairs(good, edges, fill=True, color=colours.BANK)
     ax.stairs(good + defective, edges, baseline=good, fill=True, color=colours.ANOMALY)
     ax.axvline(state.threshold, color=colours.QUERY, lw=2)

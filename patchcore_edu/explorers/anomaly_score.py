@@ -18,7 +18,7 @@ from patchcore_edu.nearest_neighbours import nearest_neighbours
 
 SIDE, STRIDE = 28, 8
 REACH = 20
-"""Pixels shown to each side of a neighbour's middle."""
+"""Pixels shown on each side of a neighbour's middle."""
 COLUMNS, ROWS = 5, 2
 
 

@@ -1,4 +1,4 @@
-"""Explorer of eq. (5) and Algorithm 1: entries chosen one by one, and the patch that is covered worst."""
+"""Explorer of eq. (5) and Algorithm 1: entries chosen one by one, and the worst covered patch."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -73,7 +73,7 @@ def render(state: State) -> Picture:
         + ", ".join(f"{value:.1f} ({name})" for name, value in radius.items()),
         numbers={
             "l": f"{size} of N = {n:,} ({size / n:.1%})",
-            "M": f"the patches of {PHOTOGRAPHS} of the 32 good photographs, so that every slider responds at once",
+            "M": f"the patches of {PHOTOGRAPHS} of the 32 good photographs: few, so every slider responds at once",
             "mean distance to M_C": ", ".join(
                 f"{cover.distance[step].mean():.1f} ({name})" for name, cover in covers.items()
             )
@@ -120,7 +120,7 @@ def _random(seed: int) -> Cover:
 
 @lru_cache(maxsize=1)
 def _seeding() -> Cover:
-    # With one trial a step, a shorter choice is the beginning of a longer one.
+    # With one trial per step, a shorter choice is the beginning of a longer one.
     _, rows = kmeans_plusplus(_bank().vectors.numpy(), SIZES[-1], random_state=0, n_local_trials=1)
     return _cover(torch.from_numpy(rows).long())
 
@@ -181,7 +181,7 @@ def _entries(ax: Axes, left: float, cover: Cover, step: int, high: float, name: 
 
 
 def _close_up(ax: Axes, left: float, row: int, title: str, colour: str) -> None:
-    """What lies around an entry on its photograph, at 130 %, with its 3 × 3 cells framed."""
+    """The surroundings of an entry on its photograph, at 130 %, with its 3 × 3 cells framed."""
     bank, reach, side, below = _bank(), 48, 124, 382
     h, w = (bank.position[row] * STRIDE + STRIDE // 2).tolist()
     top, first = (min(max(at - reach, 0), 224 - 2 * reach) for at in (h, w))

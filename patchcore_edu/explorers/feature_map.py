@@ -89,7 +89,7 @@ def render(state: State) -> Picture:
 
 
 def _inside(start: int, side: int) -> tuple[int, int]:
-    """First pixel, and the one after the last, of what lies on the photograph."""
+    """The first pixel on the photograph, and the one after the last."""
     return max(start, 0), min(start + side, PIXELS)
 
 

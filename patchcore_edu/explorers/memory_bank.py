@@ -21,13 +21,13 @@ from patchcore_edu.neighbourhood import radius
 from patchcore_edu.patch_set import patch_set
 
 SIDE = 49
-"""Rows and columns of the cells in which one can point at the plane, of 8 pixels each."""
+"""Rows and columns of the plane's cells that can be pointed at, of 8 pixels each."""
 PIXELS = 8 * SIDE
 LEVELS = {"1": (1,), "2": (2,), "3": (3,), "1 and 2": (1, 2), "2 and 3": (2, 3), "2, 3 and 4": (2, 3, 4)}
 
 
 class State(traitlets.HasTraits):
-    """What the bank is made of, and the place on the plane that is pointed at."""
+    """What the bank is made of, and the place on the plane pointed at."""
 
     n = whole("n, photographs", 32, 1, 32)
     p = whole("p, cells across", 3, 1, 9)
@@ -47,7 +47,7 @@ class Plane:
 
 
 def render(state: State) -> Picture:
-    """The bank on a plane, its size, and the photograph of the entry that is pointed at."""
+    """The bank on a plane, its size, and the photograph of the entry pointed at."""
     with settings_that_fit():
         r = radius(state.p, photographs("brick", "train").phi[state.levels[-1]].shape[2:])
     plane = _plane(state.n, state.p, state.s, state.levels)
@@ -64,7 +64,7 @@ def render(state: State) -> Picture:
         numbers={
             "an entry averages": f"{(2 * r + 1) ** 2} cells of each level, ⌊{state.p}/2⌋ = {r} each way",
             "entry": seen_in(bank, row),
-            "most like it in another photograph": _lookalike(bank, row),
+            "most similar in another photograph": _lookalike(bank, row),
             "dot": "violet to yellow: photograph 0 to " + str(state.n - 1),
         },
         canvas={
@@ -98,7 +98,7 @@ def _plane(n: int, p: int, s: int, levels: tuple[int, ...]) -> Plane:
     phi = photographs("brick", "train").phi
     patches = patch_set({j: phi[j][:n] for j in levels}, p, s)
     bank = memory_bank(patches, s)
-    # Some thousand rows show the principal directions of all.
+    # A few thousand rows are enough for the principal directions of all.
     some = bank.vectors[:: 1 + len(bank) // 4096]
     d = some.shape[1]
     _, directions = eigh(torch.cov(some.T).numpy(), subset_by_index=(d - 2, d - 1))
@@ -163,7 +163,7 @@ def _sizes(ax: Axes, n: int, d: int) -> None:
     ax.set(xlim=(10, 40), ylim=(len(rows) - 0.6, -0.75))
     ax.vlines([20, 30], *ax.get_ylim(), color="lightgrey", lw=0.5, zorder=0)
     units = {10: "1 KiB", 20: "1 MiB", 30: "1 GiB", 40: "1 TiB"}
-    figures.ticks(ax, units, title="memory: each line is 1,024 times the last")
+    figures.ticks(ax, units, title="memory: each line is 1,024 times the one before")
 
 
 class Bank(Explorer):

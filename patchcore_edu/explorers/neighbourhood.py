@@ -1,4 +1,4 @@
-"""Explorer of eq. (1): which cells N_p holds, and what becomes of it at the border."""
+"""Explorer of eq. (1): draws N_p, the cells that it holds, and what happens to it at the border."""
 
 from functools import lru_cache
 
@@ -52,7 +52,7 @@ def render(state: State) -> Picture:
 
     a, b = ({cell[axis] for cell in cells} for axis in (0, 1))
     reach = f"[{{}} − ⌊{p}/2⌋, …, {{}} + ⌊{p}/2⌋]"
-    value = f"{ones[h - lost, w - lost]:.3f}" if kept else "none, the location is left out"
+    value = f"{ones[h - lost, w - lost]:.3f}" if kept else "none: the location is left out"
     return Picture(
         figure=figure,
         caption=_caption(p, r, len(cells), len(complete), state.border, kept),
@@ -87,7 +87,7 @@ def _caption(p: int, r: int, inside: int, complete: int, border: str, kept: bool
         return f"p = {p} is even: ⌊{p}/2⌋ = {r}, as for p = {p + 1}, so N_{p} has {complete} cells, not {p * p}."
     if p == 1:
         return "p = 1: ⌊1/2⌋ = 0, so N_1 is the cell itself and f_agg changes nothing."
-    return f"N_{p} reaches ⌊{p}/2⌋ = {r} cells each way: {complete} cells. Go to a corner to see what the border does."
+    return f"N_{p} reaches ⌊{p}/2⌋ = {r} cells each way: {complete} cells. Go to a corner to see the border's effect."
 
 
 def _close_up(ax: Axes, state: State, cells: list, complete: list, kept: bool) -> None:

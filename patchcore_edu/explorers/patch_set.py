@@ -1,4 +1,4 @@
-"""Explorer of eq. (3): the places that are kept, how levels become one, and what the final map loses as s grows."""
+"""Explorer of eq. (3): the kept places, how levels become one, and what the final map loses as s grows."""
 
 from functools import lru_cache
 
@@ -21,7 +21,7 @@ from patchcore_edu.validation import whole_number
 
 LEVELS = {"2": (2,), "3": (3,), "4": (4,), "2 and 3": (2, 3), "3 and 4": (3, 4), "2, 3 and 4": (2, 3, 4)}
 GOOD = 4
-"""Good photographs in the bank behind the maps: few, so that a new bank is there while a slider moves."""
+"""Good photographs in the bank behind the maps: few, so that a new bank is ready while a slider moves."""
 PIXELS = 224
 
 
@@ -59,10 +59,10 @@ def render(state: State) -> Picture:
         caption=f"P holds {rows} × {columns} = {rows * columns} of {across**2} places, each a vector of {d} numbers; "
         + (f"{where} is patch {number}." if kept else f"{where} is not kept."),
         formula=f"{state.h} mod {s} = {state.h % s}, {state.w} mod {s} = {state.w % s}: "
-        + ("both are 0, so this place is kept" if kept else "not both are 0, so this place is left out"),
+        + ("both are 0, so this place is kept" if kept else "they are not both 0, so this place is left out"),
         numbers={
             "|P|, one photograph": f"⌈{across}/{s}⌉ · ⌈{across}/{s}⌉ = {rows * columns}",
-            "d, numbers of a patch": lengths,
+            "d, numbers per patch": lengths,
             "memory": f"{rows * columns} · {d} · 4 bytes = {rows * columns * d * 4 / 1024:.1f} KiB",
             "final map": f"{PIXELS} × {PIXELS} pixels, for every p and s",
             "pixel AUROC, this photograph": "no defect in it"
@@ -71,7 +71,7 @@ def render(state: State) -> Picture:
         },
         canvas={
             "image": _dotted(state.photograph, s, state.step),
-            "alt": f"Test photograph {state.photograph} of a brick wall, with a dot on every place that is kept.",
+            "alt": f"Test photograph {state.photograph} of a brick wall, with a dot on every kept place.",
             "rows": across,
             "columns": across,
             "p": p,
@@ -141,7 +141,7 @@ def _levels(ax: Axes, state: State, phi: dict[int, torch.Tensor]) -> None:
         ]
     else:
         ax.text(1.3, 0.5, "one level: nothing to rescale", fontsize=10, va="center")
-    # All in one set of axes: each further one takes longer to make than all that is in it.
+    # All in one set of axes: every further one takes longer to create than everything in it.
     for n, (values, name) in enumerate(shown):
         of = values if n == 0 else shown[-1][0]  # the last two share one scale
         left = 1.2 * n
@@ -157,7 +157,7 @@ def _liveliest(maps: torch.Tensor) -> int:
 
 
 class PatchSet(Explorer):
-    """Move p, s and the levels: the places that are kept, |P| and d, the merge, and what becomes of the map."""
+    """Move p, s and the levels: the kept places, |P| and d, the merge, and what happens to the map."""
 
     State = State
     render = staticmethod(render)

@@ -1,4 +1,4 @@
-"""Explorer of the whole of PatchCore: every setting, its results against the last setting, and a table of all tried."""
+"""Explorer of all of PatchCore: every setting, its results beside the last setting's, and a table of all tried."""
 
 import csv
 from collections.abc import Mapping
@@ -59,7 +59,7 @@ RESULTS = {
     "ms": "ms",
 }
 LINES = 8
-"""How many of the settings tried the table shows; the file holds all."""
+"""How many of the settings tried are shown in the table; the file holds all."""
 
 
 class State(traitlets.HasTraits):
@@ -89,7 +89,7 @@ def settings(state: State) -> dict[str, object]:
 
 @dataclass(frozen=True)
 class Result:
-    """What one setting gives, and the maps and scores of the six photographs that are shown, with the maps' maximum."""
+    """The results of one setting, with the maps and scores of the six photographs shown, and the maps' maximum."""
 
     image_auroc: float
     pixel_auroc: float
@@ -110,9 +110,7 @@ def render(state: State) -> Picture:
     changed = [name for name in SETTINGS if state.last and state.last[name] != getattr(state, name)]
     change = ", ".join(f"{name} {_text(state.last[name])} → {_text(getattr(state, name))}" for name in changed)
     if last is None:
-        caption = (
-            f"Image AUROC {now.image_auroc:.3f} with {now.rows:,} rows. Move a slider: this setting then stays below."
-        )
+        caption = f"Image AUROC {now.image_auroc:.3f} with {now.rows:,} rows. Move a slider: this setting stays below."
     else:
         caption = f"{change}: image AUROC {last.image_auroc:.3f} → {now.image_auroc:.3f}, " + (
             f"PRO {last.pro:.3f} → {now.pro:.3f}, rows {last.rows:,} → {now.rows:,}."
@@ -131,7 +129,7 @@ def render(state: State) -> Picture:
             "PRO": against("{:.3f}", "pro"),
             "rows of M_C": against("{:,}", "rows") + f", of N = {now.N:,}",
             "size of M_C": against("{:.2f} MiB", "mib"),
-            "time": against("{:.1f} ms", "ms") + " a photograph when first tried, without the network, on one thread",
+            "time": against("{:.1f} ms", "ms") + " per photograph when first tried, without the network, on one thread",
             "photographs": f"{PHOTOGRAPHS} good ones in the bank, all 40 test crops scored",
         },
     )
@@ -173,7 +171,7 @@ def _result(category: str, b: int, ratio: float, **of_patches) -> Result:
 
 @lru_cache(maxsize=1)
 def _judged(category: str, ratio: float, **of_patches) -> tuple[PatchCore, Prediction, tuple[float, float], float]:
-    """All that b does not change: a fitted model, its prediction, pixel AUROC and PRO, and the seconds it took."""
+    """Everything that b does not change: a fitted model, its prediction, pixel AUROC and PRO, and the seconds taken."""
     good, patches, seconds = _patches(category, **of_patches)
     model = PatchCore(backbone(), coreset_ratio=ratio, **of_patches).fit_patches(good)
     start = perf_counter()
@@ -213,7 +211,7 @@ def _photographs(category: str) -> Figure:
 
 @lru_cache(maxsize=64)
 def _maps(**setting) -> Figure:
-    """The six maps of a setting on one scale. Another setting has its own: its distances are of other vectors."""
+    """The six maps of a setting on one scale. Another setting has another scale: its vectors are others."""
     result = _result(**setting)
     name = ", ".join(f"{name} {_text(value)}" for name, value in setting.items() if name != "category")
     figure, ax = _strip(colormaps[colours.MAP](result.maps / result.high)[..., :3], name)
@@ -226,7 +224,7 @@ def _maps(**setting) -> Figure:
 
 
 def _strip(pictures: np.ndarray, title: str) -> tuple[Figure, Axes]:
-    """Six pictures (6, h, w, 3) beside one another, in one image on a sheet of one unit a pixel."""
+    """Six pictures (6, h, w, 3) side by side, in one image on a sheet of one unit per pixel."""
     top = TITLE if title else 0
     figure = Figure(figsize=(11, (PIXELS + top + 5) / 90))
     ax = figures.sheet(figure, (0, 0, 1, 1), 990, PIXELS + top + 5)
@@ -237,12 +235,12 @@ def _strip(pictures: np.ndarray, title: str) -> tuple[Figure, Axes]:
 
 
 def _small(pictures: torch.Tensor) -> torch.Tensor:
-    """(n, c, H, W) as large as the page shows them: what is smaller is drawn faster."""
+    """(n, c, H, W), no larger than the page shows them: smaller ones are drawn faster."""
     return interpolate(pictures, PIXELS, mode="bilinear", antialias=True)
 
 
 class Pipeline(Explorer):
-    """Change any setting of PatchCore: quality, size, time and maps against the last one; all tried in a table."""
+    """Change any setting of PatchCore: quality, size, time and maps beside the last one's; all tried in a table."""
 
     State = State
     render = staticmethod(render)

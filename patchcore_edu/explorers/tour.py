@@ -1,4 +1,4 @@
-"""Explorer of the whole: paint a defect on a good photograph, and the map and the score follow the brush."""
+"""Explorer of the whole method: paint a defect on a good photograph; the map and the score follow the brush."""
 
 import json
 from collections import OrderedDict
@@ -25,7 +25,7 @@ GOOD = 16
 SIZE = 224
 POINTS = 100_000
 STROKES, LENGTH = 1000, 100_000
-"""More than anyone paints: strokes, and pixels that they are long together. Beyond, the picture comes too late."""
+"""More than anyone paints: strokes, and their total length in pixels. Beyond that, the picture comes too late."""
 SCRATCH = {"path": [[60, 150], [95, 132], [130, 121], [160, 116]], "brush": 5, "grey": 0.95, "smear": False}
 
 
@@ -48,14 +48,14 @@ class State(traitlets.HasTraits):
             strokes = [_stroke(f"strokes[{i}]", stroke) for i, stroke in enumerate(proposal["value"])]
             length = sum(np.abs(np.diff(stroke["path"], axis=0)).max(1, initial=0).sum() for stroke in strokes)
             if length > LENGTH:
-                raise ValueError(f"strokes were {length:,.0f} pixels long together; they may be {LENGTH:,}")
+                raise ValueError(f"strokes were {length:,.0f} pixels long in total; they may be {LENGTH:,}")
             return strokes
-        except ValueError as error:  # this kind also takes back what was set
+        except ValueError as error:  # traitlets then also undoes the change
             raise traitlets.TraitError(str(error)) from error
 
 
 def _stroke(name: str, stroke: object) -> dict[str, object]:
-    """The stroke, its path kept on the photograph as the browser keeps it; a ValueError if it is none."""
+    """The stroke, its path kept on the photograph as the browser keeps it; a ValueError if it is not one."""
     if not isinstance(stroke, Mapping) or set(stroke) != set(SCRATCH):
         raise ValueError(f"{name} was {stroke!r:.80}; it must have {', '.join(SCRATCH)}")
     path = stroke["path"]
@@ -80,7 +80,7 @@ def render(state: State) -> Picture:
     s_star, _ = max_patch_score(prediction.patch_distance)
     row, column = divmod(int(anomaly.argmax()), anomaly.shape[1])
     verdict = "above" if s > normal else "not above"
-    what = "Painted" if strokes else "Nothing is painted yet"
+    what = "Painted" if strokes else "Nothing painted yet"
     return Picture(
         figure=_figure(anomaly, s, normal, high),
         caption=f"{what}: s = {s:.1f} is {verdict} {normal:.1f}, the highest score of {GOOD} good photographs.",
@@ -119,7 +119,7 @@ def _every_pixel(path: np.ndarray) -> np.ndarray:
 
 
 def _smeared(image: np.ndarray, points: np.ndarray, brush: int) -> np.ndarray:
-    """Drag what lies under the brush along the path, like a finger over wet paint: 15 % is exchanged each pixel."""
+    """Drag what lies under the brush along the path, like a finger over wet paint: 15 % is exchanged per pixel."""
     reach = brush // 2
     image = np.pad(image, reach, mode="edge")
     disc = np.hypot(*np.ogrid[-reach : reach + 1, -reach : reach + 1]) <= brush / 2
@@ -135,7 +135,7 @@ _KEPT = OrderedDict()
 
 
 def _painted(photograph: int, strokes: tuple[str, ...]) -> np.ndarray:
-    # Only the last stroke is new while the brush moves: what was painted before it is kept.
+    # While the brush moves, only the last stroke is new: what was painted before is kept.
     begun = next((n for n in range(len(strokes), 0, -1) if (photograph, strokes[:n]) in _KEPT), 0)
     image = _KEPT[photograph, strokes[:begun]] if begun else photographs("brick", "test").images[photograph, 0].numpy()
     for n in range(begun, len(strokes)):
@@ -164,7 +164,7 @@ def _figure(anomaly: torch.Tensor, s: float, normal: float, high: float) -> Figu
         (s, f"s = {s:.1f}, this photograph", colours.QUERY),
         (normal, f"{normal:.1f}, highest of {GOOD} good", colours.CORESET),
     ):
-        # The names are kept apart when the two scores are close.
+        # The labels stay apart when the two scores are close.
         apart = 0.035 * top if abs(s - normal) < 0.07 * top else 0
         at = value + (apart if value == max(s, normal) else -apart)
         ax.plot(449, y(min(value, top)), "<", color=colour, markersize=10)

@@ -1,7 +1,7 @@
-"""The playground as files: one page, and beside it what it loads, packed so that a double click is enough.
+"""The playground as files: one page, and beside it what it loads, packed to open with a double click.
 
-From file:// a browser fetches nothing and starts no module. So everything comes as classic scripts that hold
-compressed bytes as text, and the engine runs in a worker made from memory.
+From file://, a browser fetches nothing and starts no module. So everything comes as classic scripts that hold
+compressed bytes as text, and the engine runs in a worker created from memory.
 """
 
 import gzip
@@ -41,22 +41,22 @@ SCRIPTS = (
 )
 EXPORTERS = ("onnx", "onnxscript")
 FLOATS = ("network", "level4")
-"""The payloads that are float32 for the most part."""
+"""The payloads that are mostly float32."""
 FIRST = 0x3400
-"""The character for 0. The 32,768 from here on are letters: no quote, no end of a line, no half of a pair."""
+"""The character for 0. The 32,768 from here on are letters: no quotes, no line ends, no half surrogate pairs."""
 
 
 def build(out: str | Path, course: bool = False) -> None:
     """Write the playground: out/playground.html and the folder out/playground.
 
     Args:
-        out: the folder to write to; made if it is not there.
-        course: whether the course's pages lie in `out` too, so that the playground links to them.
+        out: the folder to write to; created if missing.
+        course: whether the course's pages lie in `out` too: the playground then links to them.
 
     Raises:
-        ModuleNotFoundError: if the exporters are missing; it says how to install them.
+        ModuleNotFoundError: if the exporters are missing; the message says how to install them.
         OSError: before anything is built, if `out` cannot be written to.
-        RuntimeError: if Node.js is missing, or npm cannot fetch the runtime; it says what to do.
+        RuntimeError: if Node.js is missing, or npm cannot fetch the runtime; the message says what to do.
     """
     missing = [name for name in EXPORTERS if find_spec(name) is None]
     if missing:
@@ -80,12 +80,12 @@ def build(out: str | Path, course: bool = False) -> None:
         script = f'patchcorePayloads["{name}"] = {pack(parts, planes=4 if name in FLOATS else 1)};\n'
         _write(
             folder / f"{name}.js", script.encode("utf-16")
-        )  # begins with a mark that says so, whatever a server says
+        )  # begins with a byte-order mark, whatever encoding a server declares
     _write(out / "playground.html", page(known | {"first": first_screen(backbone)}).encode())
 
 
 def page(known: dict) -> str:
-    """The page with its style and scripts inside. Its policy allows these by their hashes, and nothing foreign."""
+    """The page with its style and scripts inside. Its policy allows these by their hashes, and nothing else."""
     inside = json.dumps(known, separators=(",", ":")).replace("<", "\\u003c")
     script = f"(() => {{\n'use strict';\nconst KNOWN = {inside};\n{_joined(SCRIPTS)}}})();\n"
     style = _with_colours((PAGE / "style.css").read_text("utf-8"))
@@ -116,11 +116,11 @@ def runtime(folder: Path) -> dict[str, bytes]:
 
 
 def pack(parts: dict[str, bytes], planes: int = 1) -> str:
-    """Named bytes as what stands in a script: {planes, bytes, text}.
+    """Named bytes as text in a script: {planes, bytes, text}.
 
-    The bytes are the header's length, a header of names and lengths, and the parts. Of `planes` bytes all first ones
-    come first, then all second ones …: a float's exponent is like its neighbour's. Then gzip. Each character of the
-    text holds 15 bits. In UTF-16 that takes 7 % more bytes than the bits, where base64 takes 33 %.
+    The bytes are the header's length, a header of names and lengths, and the parts. Of every `planes` bytes, all first
+    ones come first, then all second ones …, since a float's exponent resembles its neighbour's. Then gzip. Each
+    character of the text holds 15 bits. In UTF-16 that adds 7 %, where base64 adds 33 %.
 
     >>> len(pack({"a": bytes(1000)})) < 100
     True

@@ -1,6 +1,6 @@
 """The package's own functions as ONNX graphs, which a browser can run. No equation is written a second time here.
 
-All functions are traced in one export, with every setting that the page offers; each is then cut out as a graph.
+All functions are traced in one export, with every setting that the page offers; each is then extracted as a graph.
 """
 
 import logging
@@ -49,8 +49,8 @@ class Part:
 def export(backbone: Backbone) -> dict[str, bytes]:
     """Every graph of the playground: {name: an ONNX file's bytes}.
 
-    "phi": image → phi1, phi2, phi3. "phi4": phi3 → phi4, apart because few need it and it holds most of the weights.
-    The others stand at the functions below.
+    "phi": image → phi1, phi2, phi3. "phi4": phi3 → phi4, separate because few need it and it holds most weights.
+    The others are listed at the functions below.
     """
     levels = (1, 2, 3, 4)
 
@@ -123,11 +123,11 @@ def bank_parts() -> Iterator[Part]:
 
 
 def picture_parts() -> Iterator[Part]:
-    """§3.3 and the resizing of photographs. "map_sigma{σ}": distance → map. "resize": image, and an array of the size
-    wanted → resized."""
+    """§3.3 and the resizing of photographs. "map_sigma{σ}": distance → map. "resize": image, and an array of the wanted
+    size → resized."""
     for sigma in SIGMAS:
         distance = torch.rand(1, 6, 7)
-        anomaly_map(distance, SIDE, sigma)  # keeps the filter's matrix: SciPy makes it, which no export can trace
+        anomaly_map(distance, SIDE, sigma)  # caches the filter's matrix: SciPy computes it, which no export can trace
         function = partial(lambda distance, sigma: {"map": anomaly_map(distance, SIDE, sigma)}, sigma=sigma)
         yield Part(f"map_sigma{sigma}", function, {"distance": distance}, {"distance": {1: "h", 2: "w"}})
     yield Part(
@@ -141,7 +141,7 @@ def picture_parts() -> Iterator[Part]:
 
 
 def nearest(queries: torch.Tensor, vectors: torch.Tensor, k: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
-    """`nearest_neighbours` without threads, blocks and doubles, so that it can be exported; a test ties the two."""
+    """`nearest_neighbours` without threads, blocks and doubles: this one can be exported. A test ties the two."""
     shift = vectors[:1]
     v = vectors - shift
     ranking = v.square().sum(1) - 2 * (queries - shift) @ v.T
@@ -163,7 +163,7 @@ def _score(patches: torch.Tensor, vectors: torch.Tensor, distance: torch.Tensor,
 
 
 def _with_free_b(graph):
-    """The graph of the score, with b as an input instead of the example's constant: it stands only in its searches."""
+    """The graph of the score, with b as an input instead of the example's constant, which only its searches use."""
     from onnx import TensorProto, helper
 
     searches = [node for node in graph.graph.node if node.op_type == "TopK"]
@@ -200,7 +200,7 @@ def _trace(parts: list[Part]) -> tuple:
         outputs = {part.name: list(part.function(*part.inputs.values())) for part in parts}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), redirect_stdout(StringIO()):
-        warnings.simplefilter("ignore")  # of what PyTorch means to change
+        warnings.simplefilter("ignore")  # about what PyTorch plans to change
         program = torch.onnx.export(
             _Together(parts),
             tuple(inputs.values()),
@@ -214,7 +214,7 @@ def _trace(parts: list[Part]) -> tuple:
 
 
 def _cut(model, part: str, inputs: Iterable[str], outputs: Iterable[str]):
-    """What lies between a part's inputs and outputs, as an onnx.ModelProto of its own without the trace's notes."""
+    """Everything between a part's inputs and outputs, as a separate onnx.ModelProto without the trace's notes."""
     from onnx.utils import Extractor
 
     dot = f"{part}."
@@ -232,7 +232,7 @@ def _cut(model, part: str, inputs: Iterable[str], outputs: Iterable[str]):
 
 
 def _simplify(graph) -> None:
-    """Fewer numbers for the same means, and constants in the type in which they are used."""
+    """Fewer numbers for the same means, and constants in the type that they are used in."""
     from onnx import TensorProto, helper
     from onnx.numpy_helper import from_array, to_array
 
@@ -243,7 +243,7 @@ def _simplify(graph) -> None:
         if node.op_type == "AveragePool" and known["kernel_shape"] == [1, 1]:
             nodes.append(helper.make_node("Identity", node.input, node.output))
         elif node.op_type == "AveragePool":
-            # Whatever the border, the mean over p × p is that along the rows of those along the columns.
+            # Whatever the border, the mean over p × p cells is the mean along rows of the means along columns.
             (p, _), (top, left, bottom, right) = known["kernel_shape"], known["pads"]
             between = [f"{node.output[0]}_down"]
             down = known | {"kernel_shape": [p, 1], "pads": [top, 0, bottom, 0]}

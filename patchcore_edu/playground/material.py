@@ -1,4 +1,4 @@
-"""What the page knows before its engine runs: photographs, constants of the package, and its first picture."""
+"""What the page has before its engine runs: photographs, constants of the package, and its first picture."""
 
 import io
 import json
@@ -20,7 +20,7 @@ from patchcore_edu.patchcore import PatchCore
 from patchcore_edu.playground.graphs import BORDERS, SIDE, SIGMAS, P, S
 
 BANK, HELD_OUT, GOOD = 8, 6, 4
-"""The first training crops fill the bank. Of the good test crops, the first are judged, the next set the threshold."""
+"""The first training crops fill the bank. Of the good test crops, the first are tested, the next set the threshold."""
 DEFECTS = (16, 17, 24, 25, 32, 33)  # two scratches, two blobs, two smears of the test split
 JUDGED = (*range(GOOD), *DEFECTS)
 START = {"source": "brick", "levels": [2, 3], "p": 3, "s": 1, "border": CONVENTIONS["paper"].border, "ratio": 0.01}
@@ -29,7 +29,7 @@ SELECTED = GOOD  # the first scratch
 
 
 def chosen(category: str) -> tuple[list, list, list]:
-    """The samples of one texture: for the bank, for the threshold, and to judge."""
+    """The samples of one texture: for the bank, for the threshold, and test images."""
     train, test = PhotoTextures(category, "train"), PhotoTextures(category, "test")
     return [train[i] for i in range(BANK)], [test[GOOD + i] for i in range(HELD_OUT)], [test[i] for i in JUDGED]
 
@@ -63,7 +63,7 @@ def photographs() -> dict[str, dict[str, bytes]]:
 
 
 def constants(backbone: Backbone) -> tuple[dict, bytes]:
-    """What the page is told of the package, and ψ's weights for the longest vectors."""
+    """What the page is told about the package, and ψ's weights for the longest vectors."""
     channels = sum(backbone.channels.values())
     defaults = PatchCore(backbone)
     conventions = defaults.conventions

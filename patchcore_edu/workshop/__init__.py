@@ -1,1 +1,1 @@
-"""The workshop: one JupyterHub for a room of learners, what the machine bears, and what the teacher sees."""
+"""The workshop: one JupyterHub for a room of learners, how many the machine can hold, and what the teacher sees."""

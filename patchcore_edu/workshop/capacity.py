@@ -1,7 +1,7 @@
-"""What a machine bears: how many seats.
+"""How many seats a machine can hold.
 
-A seat's memory was measured with 5, 15 and 30 seats and the CPU build of torch (tests/benchmarks/README.md). So were
-fifteen seats on a core. A seat's disk is an estimate.
+A seat's memory was measured with 5, 15 and 30 seats and the CPU build of torch (tests/benchmarks/README.md), and so
+were fifteen seats per core. A seat's disk space is an estimate.
 """
 
 import os
@@ -19,14 +19,14 @@ SEATS_ON_A_CORE = 15
 
 
 def bears(seats: int, folder: Path | None = None) -> str:
-    """Say that this machine bears so many seats, or raise with what is missing.
+    """Say that this machine can hold so many seats, or raise an error that says what is missing.
 
     Args:
         seats: learners at once.
         folder: on the disk that the seats' files will be on; by default where the hub keeps them.
 
     Raises:
-        RuntimeError: what to do about it.
+        RuntimeError: with what to do about it.
     """
     if seats < 1:
         raise RuntimeError(f"seats was {seats}; it must be at least 1")
@@ -51,7 +51,7 @@ def bears(seats: int, folder: Path | None = None) -> str:
 
 
 def free_memory_mib() -> int:
-    """MiB of memory that a program can have; what the system only keeps for later counts as free.
+    """MiB of memory that a program can get; the system's caches count as free.
 
     Raises:
         OSError: where the system does not say.

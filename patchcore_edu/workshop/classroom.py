@@ -1,4 +1,4 @@
-"""Learners without hands: they log in, run notebooks and move sliders over HTTP and WebSockets, as browsers do."""
+"""Simulated learners: they log in, run notebooks and move sliders over HTTP and WebSockets, as browsers do."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ class Learner:
     """One browser: it keeps cookies, follows redirects, and answers forms with their XSRF token.
 
     Attributes:
-        address: of the workshop, without a slash at its end.
+        address: of the workshop, without a trailing slash.
         name: as typed; `seat` is the hub's spelling of it.
     """
 
@@ -29,7 +29,7 @@ class Learner:
         self.address, self.name, self.passphrase, self.pin = address, name, passphrase, pin
         self._cookies: dict[tuple[str, str], str] = {}  # (path, name) → value
         self._client = AsyncHTTPClient(force_instance=True, max_clients=20)
-        # A workshop's own certificate is signed by nobody, and the robots are on the same machine.
+        # A workshop's certificate is self-signed, and the simulated learners are on the same machine.
         self._tls = {"validate_cert": False}
 
     @property
@@ -37,7 +37,7 @@ class Learner:
         return f"/user/{quote(normal_name(self.name))}"
 
     async def ask(self, path: str, method: str = "GET", body: object = None, form: dict | None = None) -> HTTPResponse:
-        """Send one request and return the answer, whatever its code; redirects are followed."""
+        """Send one request, follow redirects, and return the answer, whatever its code."""
         for _ in range(12):
             headers = {"Cookie": self._header(path)}
             if "/api/" not in path:
@@ -69,7 +69,7 @@ class Learner:
         raise RuntimeError(f"{self.name} is sent in circles, at last to {path}")
 
     async def log_in(self) -> HTTPResponse:
-        """Fill in the login form; the answer's code is 200 inside the hub, 403 or 429 at the door."""
+        """Fill in the login form; the answer's code is 200 if let in, otherwise 403 or 429."""
         page = (await self.ask("/hub/login")).body.decode()
         token = re.search(r'name="_xsrf" value="([^"]*)"', page)[1]
         form = {"_xsrf": token, "username": self.name, "password": self.passphrase, "pin": self.pin}
@@ -98,7 +98,7 @@ class Learner:
         return await self.ask(f"/hub/api{self.seat.replace('/user', '/users', 1)}/server", "DELETE")
 
     async def get(self, path: str) -> dict:
-        """What an API of the seat's server answers, as JSON."""
+        """The answer of an API of the seat's server, as JSON."""
         answer = await self.ask(self.seat + path)
         if answer.code != 200:
             raise RuntimeError(f"{path}: {answer.code} {_text(answer)}")
@@ -118,7 +118,7 @@ class Learner:
         return await self.connect(json.loads(answer.body)["kernel"]["id"])
 
     async def connect(self, kernel: str, seat: str | None = None) -> "Kernel":
-        """Connect to a kernel that runs; `seat` is another learner's, for trying what must be refused."""
+        """Connect to a running kernel; `seat` is another learner's, for trying what must be refused."""
         session, path = uuid.uuid4().hex, f"{seat or self.seat}/api/kernels/{kernel}/channels"
         url = self.address.replace("http", "ws", 1) + f"{path}?session_id={session}"
         headers = {"Cookie": self._header(path), "Origin": self.address}
@@ -146,7 +146,7 @@ class Learner:
 
 
 class Kernel:
-    """A kernel behind its WebSocket: it runs cells, and remembers the widgets that it was told of."""
+    """A kernel behind its WebSocket: it runs cells, and remembers the widgets that it heard of."""
 
     def __init__(self, socket, session: str, identity: str):
         self._socket, self._session, self.id = socket, session, identity
@@ -156,7 +156,7 @@ class Kernel:
         self._reader = asyncio.ensure_future(self._read())
 
     async def run(self, code: str, seconds: float = 300) -> list[dict]:
-        """Run one cell; the messages that came of it, errors included."""
+        """Run one cell; return the resulting messages, errors included."""
         content = {
             "code": code,
             "silent": False,
@@ -168,7 +168,7 @@ class Kernel:
         return await self._send("execute_request", content, seconds)
 
     async def move(self, model: str, name: str, value: object, seconds: float = 60) -> list[dict]:
-        """Set a widget's trait as its slider does; return what the kernel sent of it until it was done."""
+        """Set a widget's trait as its slider does; return what the kernel sent back until it was done."""
         data = {"method": "update", "state": {name: value}, "buffer_paths": []}
         return await self._send("comm_msg", {"comm_id": model, "data": data}, seconds)
 

@@ -1,4 +1,4 @@
-"""Stops idle seats: jupyterhub-idle-culler, which here ends with its hub even if that is killed."""
+"""Stops idle seats: jupyterhub-idle-culler, which here ends with its hub, even if the hub is killed."""
 
 import os
 import threading

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-# The hub needs none of the equations. Importing the package whole would load PyTorch: seconds, and 280 MiB for all day.
+# The hub needs none of the equations. Importing the whole package would load PyTorch: seconds, and 280 MiB all day.
 for name in ("patchcore_edu", "patchcore_edu.checks"):
     sys.modules[name] = package = ModuleType(name)
     package.__path__ = [str(Path(__file__).parents[2].joinpath(*name.split(".")))]
@@ -18,12 +18,12 @@ from patchcore_edu.workshop.spawner import MIB, Seat  # noqa: E402
 here, settings = Path(__file__).parent, Settings.read(os.environ["PATCHCORE_EDU_WORKSHOP"])
 c = get_config()  # noqa: F821, JupyterHub gives it to the file
 
-# The whole of it belongs to one folder, so that a hub that is killed finds all again.
+# Everything belongs in one folder: after a crash, the hub finds it all again.
 c.JupyterHub.db_url = f"sqlite:///{settings.hub / 'jupyterhub.sqlite'}"
 c.JupyterHub.cookie_secret_file = str(settings.hub / "cookie_secret")
 c.ConfigurableHTTPProxy.pid_file = str(settings.hub / "proxy.pid")
 
-# Only the proxy is reached from outside; the hub and the proxy's own API stay on the loopback.
+# Only the proxy can be reached from outside; the hub and the proxy's own API stay on the loopback.
 c.JupyterHub.bind_url = f"{settings.scheme}://{settings.ip}:{settings.port}"
 c.JupyterHub.hub_ip, c.JupyterHub.hub_port = "127.0.0.1", settings.port + 1
 c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{settings.port + 2}"

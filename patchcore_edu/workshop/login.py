@@ -1,4 +1,4 @@
-"""Who may sit down: a name, the workshop's passphrase, and a PIN of one's own that keeps others out of the seat."""
+"""Who may take a seat: a name, the workshop's passphrase, and a personal PIN that keeps others out of the seat."""
 
 import asyncio
 import re
@@ -21,7 +21,7 @@ TRIES_FOR_AN_ADDRESS = 30  # a whole room may come from one
 
 
 def normal_name(typed: str) -> str:
-    """Return the name in one spelling: no capitals, hyphens for spaces; letters of every script may be used.
+    """Return the name in one spelling: no capitals, hyphens for spaces; letters of any script are allowed.
 
     Raises:
         ValueError: if nothing usable is left, or it is too long.
@@ -36,7 +36,7 @@ def normal_name(typed: str) -> str:
 
 
 def same_words(typed: str, right: str) -> bool:
-    """Compare what counts of two passphrases, in constant time."""
+    """Compare the parts of two passphrases that count, in constant time."""
     return secrets.compare_digest(plain(typed).encode(), plain(right).encode())
 
 
@@ -61,7 +61,7 @@ class Tries:
 
 
 class SeatLogin(Authenticator):
-    """JupyterHub's login with our three fields. A wrong one is answered alike, whichever it was."""
+    """JupyterHub's login with our three fields. The answer does not tell which one was wrong."""
 
     passphrase = Unicode(config=True, help="what every learner types")
     teacher_passphrase = Unicode(config=True, help="what the teacher types")
@@ -78,7 +78,7 @@ class SeatLogin(Authenticator):
             raise HTTPError(403, "%s", error) from None
         address = handler.request.remote_ip
         keys = ((address, name), TRIES_FOR_A_NAME), (address, TRIES_FOR_AN_ADDRESS)
-        # One at a time: many tries at once must not all be let in before the first has failed.
+        # One at a time: many simultaneous tries must not all get through before the first has failed.
         async with self._one_at_a_time:
             wait = max(self.tries.seconds_to_wait(*key) for key in keys)
             if wait:
@@ -101,6 +101,6 @@ class SeatLogin(Authenticator):
             raise HTTPError(503, "%s", f"The PIN cannot be kept ({error.strerror}). Ask the teacher.") from error
 
     def delete_user(self, user) -> None:
-        """A deleted learner's name is free again."""
+        """Free a deleted learner's name."""
         self.pins.forget(user.name)
         super().delete_user(user)

@@ -1,7 +1,7 @@
-"""The proxy in Python, `configurable-http-proxy`, with what a room needs beyond it: `python proxy.py [options]`.
+"""The proxy in Python, `configurable-http-proxy`, with what a workshop needs in addition: `python proxy.py [options]`.
 
-JupyterHub starts it. It adds to the package: TLS; a browser's choice of WebSocket protocol and its binary messages,
-without which Chromium breaks the connection; a WebSocket that ends at the browser when it ended at the server; more
+JupyterHub starts it. It adds to the package: TLS; the browser's choice of WebSocket protocol and its binary messages,
+without which Chromium breaks the connection; closing a WebSocket at the browser when the server closes it; and more
 than ten requests at once.
 """
 

@@ -1,4 +1,4 @@
-"""A rehearsal: as many learners as there are seats, at once, against a hub that runs; what they had to wait for."""
+"""A rehearsal: as many learners as there are seats, at once, with a running hub; how long they had to wait."""
 
 import asyncio
 import random
@@ -17,7 +17,7 @@ CELL = 1200  # seconds; a slow cell is no failure: thirty at once on two cores w
 
 @dataclass(frozen=True)
 class Pace:
-    """How learners go about it, in seconds.
+    """How learners behave, in seconds.
 
     Attributes:
         arrival: all log in within these.
@@ -34,7 +34,7 @@ class Pace:
 
 @dataclass
 class Result:
-    """What all learners met: seconds in lists, one number for each event; failures as text."""
+    """What all learners experienced: seconds in lists, one number per event; failures as text."""
 
     failures: list[str] = field(default_factory=list)
     start: list[float] = field(default_factory=list)  # from the login to a server that answers
@@ -131,9 +131,9 @@ async def _slide(kernel: Kernel, draw: random.Random, result: Result) -> None:
 
 
 async def _watch(result: Result) -> None:
-    """Note every few seconds what each seat holds, and all of them with the hub and its proxy."""
+    """Note every few seconds how much memory each seat uses, and all of them with the hub and its proxy."""
     while True:
-        seats, others = await asyncio.to_thread(_held)  # it takes a while, in which the learners go on
+        seats, others = await asyncio.to_thread(_held)  # it takes a while, and the learners carry on
         for pid, mib in seats.items():
             result.seat_mib[pid] = max(mib, result.seat_mib.get(pid, 0))
         result.all_mib = max(result.all_mib, sum(seats.values()) + others)

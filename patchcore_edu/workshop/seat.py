@@ -1,7 +1,7 @@
 """Starts one learner's server, as the learner's own system user: `python seat.py NOTEBOOKS [options of the server]`.
 
-It loads neither PyTorch nor JupyterHub. That the notebooks are copied here, and not by the hub, matters: a hub that
-runs as root must not write where a learner may have laid a link.
+It loads neither PyTorch nor JupyterHub. It matters that the notebooks are copied here, and not by the hub: a hub
+running as root must not write where a learner may have planted a link.
 """
 
 import json
@@ -12,21 +12,21 @@ import tempfile
 from pathlib import Path
 from types import ModuleType
 
-# Importing the package whole would load PyTorch before each server starts.
+# Importing the whole package would load PyTorch before each server starts.
 sys.modules["patchcore_edu"] = package = ModuleType("patchcore_edu")
 package.__path__ = [str(Path(__file__).parent.parent)]
 
 from patchcore_edu.files import replacing  # noqa: E402
 
 OPTIONS = {
-    # Sockets in a folder that only this user enters: on TCP every user of the machine can listen to a kernel's output.
+    # Sockets in a folder that only this user can enter: over TCP, every user of the machine can read kernel output.
     "KernelManager.transport": "ipc",
     "MappingKernelManager.cull_idle_timeout": 1800,
     "MappingKernelManager.cull_interval": 120,
     "ServerApp.default_url": "/lab/tree/00_tour.ipynb",
     "ContentsManager.allow_hidden": False,
-    # Which outputs are this learner's own is known until the server ends. In a file, it would be written whenever a
-    # notebook is opened, which a full disk forbids.
+    # Which outputs are the learner's own is remembered until the server ends. A file would be written whenever a
+    # notebook is opened, which fails on a full disk.
     "NotebookNotary.db_file": ":memory:",
 }
 NO_NEWS = {"fetchNews": "false", "checkForUpdates": False}
@@ -34,7 +34,7 @@ NEWS = "lab/user-settings/@jupyterlab/apputils-extension/notification.jupyterlab
 
 
 def copy_missing(source: Path, target: Path) -> None:
-    """Copy what is not there yet; what the learner has changed stays. No file is ever there by half."""
+    """Copy what is not there yet; what the learner has changed stays. No file is ever half written."""
     for file in sorted(source.rglob("*")):
         copy = target / file.relative_to(source)
         if any(part.startswith((".", "__")) for part in file.relative_to(source).parts) or copy.exists():
@@ -47,7 +47,7 @@ def copy_missing(source: Path, target: Path) -> None:
 
 
 def short_folder(link: Path) -> str:
-    """A new folder for sockets, whose paths may have 107 characters at most; the one of the last start is removed."""
+    """A new folder for sockets, whose paths may have at most 107 characters; that of the last start is removed."""
     if link.is_symlink():
         shutil.rmtree(link.readlink(), ignore_errors=True)
         link.unlink()

@@ -1,11 +1,11 @@
-"""JupyterHub, which ends when it is told to, also if its database can no longer be written: `python server.py …`."""
+"""JupyterHub, which ends when told to, even if its database can no longer be written: `python server.py …`."""
 
 from jupyterhub.app import JupyterHub
 from sqlalchemy.exc import SQLAlchemyError
 
 
 class Hub(JupyterHub):
-    """JupyterHub alone gives up on a full disk halfway to its end: seats, the proxy and itself may stay."""
+    """On a full disk, plain JupyterHub gives up halfway through shutting down: seats, proxy and hub may stay alive."""
 
     async def cleanup(self):
         session, commit = self.db, self.db.commit
@@ -14,7 +14,7 @@ class Hub(JupyterHub):
             try:
                 commit()
             except SQLAlchemyError as error:
-                self.log.error("not written, so the next start has to find out what has ended: %s", error)
+                self.log.error("not written; the next start must find out what has ended: %s", error)
                 session.rollback()
 
         session.autoflush, session.commit = False, commit_or_forget

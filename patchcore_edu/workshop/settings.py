@@ -1,4 +1,4 @@
-"""What one workshop is started with, kept in its state folder so that a restart finds it again."""
+"""The settings of a workshop, kept in its state folder: a restart finds them again."""
 
 import json
 import os
@@ -12,16 +12,16 @@ from patchcore_edu.files import folder_to_write, from_json, replacing
 
 NOTEBOOKS = Path(__file__).parent.parent.parent / "notebooks"
 TEACHER = "teacher"
-MEMORY_MIB = 1536  # the largest notebook needs 1 GiB, and a second kernel must have room beside a small one
+MEMORY_MIB = 1536  # the largest notebook needs 1 GiB, and a second kernel must fit beside a small one
 LEAN_KERNELS = {
     # Thirty kernels on two cores: more threads would only wait for one another.
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
-    # glibc gives an array back when it is deleted, instead of keeping its memory for the next.
+    # glibc returns an array's memory when it is deleted, instead of keeping it for the next.
     "MALLOC_ARENA_MAX": "1",
     **dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(2**20)),
 }
 """The environment of a seat's kernels (measured: tests/benchmarks/README.md)."""
-ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is taken for another when read from a projector
+ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # no characters that look alike on a projector
 
 
 def seats_are_apart() -> bool:
@@ -43,7 +43,7 @@ def new_passphrase() -> str:
 
 
 def plain(words: str) -> str:
-    """What counts of a passphrase: capitals, spaces and hyphens do not.
+    """The part of a passphrase that counts: capitals, spaces and hyphens do not matter.
 
     >>> plain("Kite-ROSE lamp")
     'kiteroselamp'
@@ -52,13 +52,13 @@ def plain(words: str) -> str:
 
 
 def private_folder(path: Path, mode: int = 0o700) -> Path:
-    """Make a folder, if it is not there, with exactly these permissions."""
+    """Create a folder if it is missing, with exactly these permissions."""
     folder_to_write(path).chmod(mode)
     return path
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner reads."""
+    """Write a file that only its owner can read."""
     path.touch(mode=0o600)  # `replacing` keeps the permissions that it finds
     with replacing(path) as file:
         file.write(text.encode())
@@ -71,10 +71,10 @@ class Settings:
     Attributes:
         state: its folder: `hub` holds the database, secrets and these settings, `seats` the learners' homes.
         seats: how many learners' servers may run at once.
-        ip, port: where it listens. The two ports above are used on the loopback.
-        memory_mib: what one seat may hold, all its kernels together.
-        idle_minutes: a seat without activity for so long is stopped; its files stay.
-        notebooks: what each seat gets a copy of.
+        ip, port: where it listens. The next two ports are used on the loopback.
+        memory_mib: the memory that one seat may use, all its kernels together.
+        idle_minutes: a seat is stopped after so long without activity; its files stay.
+        notebooks: the folder that each seat gets a copy of.
         certificate, key: files for TLS, or None for plain HTTP.
         passphrase, teacher_passphrase: what learners type, and what the teacher types.
         exercises: (notebook, name) of each, in the course's order: the hub itself does not load the course.
@@ -114,7 +114,7 @@ class Settings:
         return "https" if self.certificate else "http"
 
     def prepared(self) -> "Settings":
-        """Make the folders, keep the passphrases of an earlier start or make new ones, and write all down."""
+        """Create the folders, keep the passphrases of an earlier start or make new ones, and save everything."""
         # Each seat's own user must get through to its home, and no further.
         through = 0o711 if seats_are_apart() else 0o700
         for folder, mode in ((self.state, through), (self.homes, through), (self.hub, 0o700), (self.cache, 0o755)):
@@ -142,4 +142,6 @@ class Settings:
             paths = {name: Path(stored[name]) for name in ("state", "notebooks", "certificate", "key") if stored[name]}
             return cls(**(stored | paths))
         except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"{file} is damaged ({error}): delete it; new passphrases are made, seats stay") from error
+            raise ValueError(
+                f"{file} is damaged ({error}): delete it; new passphrases will be made, and seats stay"
+            ) from error

@@ -1,4 +1,4 @@
-"""One learner's server: a process of its own, under a system user of its own where the hub runs as root."""
+"""One learner's server: a separate process, with its own system user if the hub runs as root."""
 
 import hashlib
 import os
@@ -20,18 +20,18 @@ MIB = 2**20
 
 
 def seat_home(homes: Path, name: str) -> Path:
-    """The home of the learner `name`, called as its system user: letters that `useradd` takes."""
+    """The home of the learner `name`, named like its system user: with letters that `useradd` accepts."""
     workshop = hashlib.sha256(str(homes).encode()).hexdigest()[:4]
     return homes / f"seat-{workshop}-{safe_slug(name, max_length=20)}"
 
 
 class Seat(LocalProcessSpawner):
-    """A learner's server. What it may hold of memory (`mem_limit`) is kept in two ways.
+    """A learner's server. Its memory limit (`mem_limit`) is enforced in two ways.
 
-    A process that asks for more than twice the limit of data is refused by the kernel (RLIMIT_DATA): Python raises a
-    MemoryError, and the notebook goes on. Twice, because PyTorch reserves more than it uses: 00_tour asks for 1266 MiB
-    and holds 830. And whenever the hub looks whether the server runs, it adds up what all its processes hold; above the
-    limit the largest kernel is killed, which Jupyter says and starts anew. The server itself stays.
+    Linux refuses a process more data than twice the limit (RLIMIT_DATA): Python raises a MemoryError, and the notebook
+    goes on. Twice, because PyTorch reserves more than it uses: 00_tour asks for 1266 MiB and holds 830. And whenever
+    the hub checks that the server is running, it adds up the memory of all its processes; above the limit it kills the
+    largest kernel, which Jupyter reports and restarts. The server itself stays.
     """
 
     homes = Unicode(config=True, help="the folder of all seats' homes")
@@ -108,7 +108,7 @@ class Seat(LocalProcessSpawner):
 
 
 def _account(home: Path) -> pwd.struct_passwd:
-    """The system user of a seat, made if it is not there."""
+    """The system user of a seat, created if missing."""
     try:
         account = pwd.getpwnam(home.name)
     except KeyError:
@@ -129,13 +129,13 @@ def _be_killed_first() -> None:
 
 
 def seat_processes(pid: int) -> list[psutil.Process]:
-    """A seat's server and all that it started."""
+    """A seat's server and all processes that it started."""
     server = psutil.Process(pid)
     return [server, *server.children(recursive=True)]
 
 
 def memory_of(process: psutil.Process) -> int:
-    """Bytes that a process holds; of what it shares with n others, an n-th (PSS), where the system tells."""
+    """A process's memory in bytes; what it shares with others counts in proportion (PSS), where the system tells."""
     try:
         memory = process.memory_full_info()
     except psutil.Error:  # it ended meanwhile

@@ -1,4 +1,4 @@
-"""Stands by JupyterHub, and starts it anew if it ends unexpectedly: `python supervisor.py STATE`."""
+"""Watches JupyterHub, and restarts it if it ends unexpectedly: `python supervisor.py STATE`."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 SERVER, CONFIG = (Path(__file__).with_name(name) for name in ("server.py", "jupyterhub_config.py"))
-WENT_WELL = 20  # seconds: a hub that ended sooner could not start, and would not the next time
+WENT_WELL = 20  # seconds: a hub that ended sooner could not start, and would fail again
 
 
 def main(state: str) -> int:
@@ -33,7 +33,7 @@ def main(state: str) -> int:
             print(f"JupyterHub did not start. The last lines of {folder / 'hub.log'}:", file=sys.stderr)
             print(*(folder / "hub.log").read_text("utf-8", "replace").splitlines()[-15:], sep="\n", file=sys.stderr)
             return code or 1
-        print(f"JupyterHub ended with code {code}; it is started again, and takes over its seats.", flush=True)
+        print(f"JupyterHub ended with code {code}; it is being restarted, and takes over its seats.", flush=True)
 
 
 def _interrupt(*_) -> None:

@@ -1,4 +1,4 @@
-"""What the teacher sees: who has solved what, and which usual mistake was met most often. Nothing else of anybody."""
+"""What the teacher sees: who has solved what, and which usual mistakes were made most often. Nothing else."""
 
 import os
 import stat
@@ -20,12 +20,12 @@ class Row:
 
 
 def read_row(name: str, file: Path) -> Row:
-    """Read a progress file that may be anything: no link is followed, no pipe waited for, no size believed."""
+    """Read a progress file that may be anything: follow no link, wait for no pipe, trust no size."""
     try:
         handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(handle, "rb") as opened:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
-                return Row(name, {}, {}, "the progress file is no ordinary file")
+                return Row(name, {}, {}, "the progress file is not an ordinary file")
             text = opened.read(LARGEST + 1)
         if len(text) > LARGEST:
             return Row(name, {}, {}, "the progress file is too large")
@@ -44,7 +44,7 @@ def solved_by(rows: list[Row]) -> Counter:
 
 
 def most_met(rows: list[Row]) -> list[tuple[str, str, int, int]]:
-    """(exercise, mistake, how many learners met it, how often), the one that most learners met first."""
+    """(exercise, mistake, how many learners made it, how often), most learners first."""
     learners, times = Counter(), Counter()
     for row in rows:
         for exercise, counts in row.mistakes.items():
@@ -65,7 +65,7 @@ def report(rows: list[Row], exercises: tuple[tuple[str, str], ...]) -> str:
     solved by
       1  08_anomaly_map     auroc
     <BLANKLINE>
-    usual mistakes, by learners who met them
+    usual mistakes, by number of learners
       1  auroc: ties count as lost (2 times)
     <BLANKLINE>
     learners
@@ -75,7 +75,7 @@ def report(rows: list[Row], exercises: tuple[tuple[str, str], ...]) -> str:
     counts, mistakes = solved_by(rows), most_met(rows)
     lines = [f"{len(rows)} learners", "", "solved by"]
     lines += [f"{counts[name]:>3}  {notebook:<18} {name}" for notebook, name in exercises]
-    lines += ["", "usual mistakes, by learners who met them" if mistakes else "no usual mistake was met"]
+    lines += ["", "usual mistakes, by number of learners" if mistakes else "no usual mistakes yet"]
     lines += [f"{learners:>3}  {name}: {mistake} ({times} times)" for name, mistake, learners, times in mistakes]
     known = {name for _, name in exercises}
     done = ((row, len(known & set(row.solved))) for row in rows)

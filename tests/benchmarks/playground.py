@@ -115,12 +115,12 @@ def camera(page: Page, _: Path) -> Iterator[Row]:
     page.evaluate("patchcore.set({source: 'camera'})")
     page.get_by_role("button", name="Take ten good pictures").click()
     text = page.locator("#live-text")
-    page.locator("#live-text:has-text('pictures a second')").wait_for()
+    page.locator("#live-text:has-text('pictures per second')").wait_for()
     said = []
     for _ in range(20):
         time.sleep(0.25)
-        said.append(text.inner_text().split(" pictures a second")[0].split()[-1])
-    yield "camera, pictures a second", f"median {np.median(np.float64(said)):.1f}"
+        said.append(text.inner_text().split(" pictures per second")[0].split()[-1])
+    yield "camera, pictures per second", f"median {np.median(np.float64(said)):.1f}"
 
 
 def memory(page: Page, _: Path) -> Iterator[Row]:

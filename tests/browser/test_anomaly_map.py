@@ -27,7 +27,7 @@ def test_anomaly_map(open_explorer):
     expect(shown.formula).to_contain_text(f"at (h, w) = (27, 0): distance {tests.patch_distance[16, 27, 0]:.1f}")
     shown.canvas.press("ArrowUp")
     expect(shown.formula).to_contain_text(f"at (h, w) = (26, 0): distance {tests.patch_distance[16, 26, 0]:.1f}")
-    shown.page.get_by_label("Draw the map on a scale of its own").check()
+    shown.page.get_by_label("Draw the map on its own scale").check()
     expect(shown.number("scale of the map")).to_have_text(f"{anomaly.min():.1f} to {anomaly.max():.1f}")
     shown.slider("Photograph").press("Home")
     expect(shown.caption).to_contain_text(f"Good: s = {tests.score[0]:.1f}")

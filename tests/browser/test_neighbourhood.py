@@ -33,7 +33,7 @@ def test_neighbourhood(open_explorer):
     for _ in range(20):
         shown.canvas.press("ArrowUp")
     shown.choose("At the border", "valid: an incomplete N_p is left out")
-    expect(shown.number("a one after fagg")).to_have_text("none, the location is left out")
+    expect(shown.number("a one after fagg")).to_have_text("none: the location is left out")
     shown.assert_right()
     # Ten quick changes: the last value wins.
     slider = shown.slider("p,")

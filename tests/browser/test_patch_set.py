@@ -14,7 +14,7 @@ def test_patch_set(open_explorer):
     expect(shown.formula).to_contain_text("12 mod 3 = 0, 10 mod 3 = 1")
     shown.slider("Levels").press("ArrowRight")
     expect(shown.caption).to_contain_text("(h, w) = (6, 5) is not kept.")
-    expect(shown.number("d, numbers of a patch")).to_have_text("112 + 320 = 432")
+    expect(shown.number("d, numbers per patch")).to_have_text("112 + 320 = 432")
     shown.slider("p, cells across").press("End")
     expect(shown.number("final map")).to_contain_text("224 × 224")
     shown.assert_right()

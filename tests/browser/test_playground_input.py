@@ -63,7 +63,7 @@ def test_a_tab_that_is_loaded_again_has_lost_nothing(open_playground):
 @pytest.mark.parametrize("missing", ["WebAssembly", "DecompressionStream", "OffscreenCanvas"])
 def test_a_browser_that_lacks_something(open_playground, missing):
     opened = open_playground(before=f"delete globalThis.{missing}")
-    expect(opened.page.locator("#loading-text")).to_contain_text(f"no {missing}")
+    expect(opened.page.locator("#loading-text")).to_contain_text(f"{missing} is missing")
     assert opened.page.locator("#verdict").text_content().startswith("s = ")  # of the picture that was made before
 
 
@@ -82,7 +82,7 @@ def test_own_photographs(shared_playground, tmp_path):
     names = ("4.png", "long.png", "words.png", "large.jpg")
     page.locator("#test-files").set_input_files([str(tmp_path / name) for name in names])
     expect(page.locator("#message")).to_contain_text("1 × 5000")
-    expect(page.locator("#message")).to_contain_text("words.png is no picture")
+    expect(page.locator("#message")).to_contain_text("cannot read words.png as a picture")
     shared_playground.until("patchcore.state.groups.test.length === 2 && patchcore.state.verdict?.pixels.length")
     found = page.evaluate("Array.from(patchcore.state.groups.test[0].pixels)")
     image = read_photograph(tmp_path / "4.png")
@@ -142,7 +142,7 @@ def test_dropped_files(shared_playground):
     expect(page.locator("#own-text")).to_contain_text("3 good (2 for the bank, 1 held out")
     name = "<b id=injected>&amp;.png"
     assert page.evaluate(DROP, ["drop-test", [[name, png(9)], ["z.txt", "aGVsbG8="]]])
-    expect(page.locator("#message")).to_contain_text("z.txt is no picture")
+    expect(page.locator("#message")).to_contain_text("cannot read z.txt as a picture")
     expect(page.locator("#own-text")).to_contain_text("1 to test")
     expect(page.locator("#photograph-text")).to_contain_text(name)
     shared_playground.settled()
@@ -160,7 +160,7 @@ def test_many_files_that_are_no_pictures(shared_playground):
     page = shared_playground.page
     page.evaluate("patchcore.set({source: 'files'})")
     page.evaluate(DROP, ["drop-test", [[f"{i:02}.txt", "aGVsbG8="] for i in range(40)]])
-    expect(page.locator("#message")).to_contain_text("04.txt is no picture")
+    expect(page.locator("#message")).to_contain_text("cannot read 04.txt as a picture")
     expect(page.locator("#message")).to_contain_text("So it is with 35 more")
     expect(page.locator("#message")).not_to_contain_text("05.txt")
 
@@ -223,7 +223,7 @@ def test_the_camera(with_camera, open_playground):
     page = opened.page
     page.locator("[name=source][value=camera]").check(force=True)
     page.get_by_role("button", name="Take ten good pictures").click()
-    expect(page.locator("#live-text")).to_contain_text("pictures a second")
+    expect(page.locator("#live-text")).to_contain_text("pictures per second")
     assert page.evaluate("patchcore.bank.rows") == 8 * 784  # two of the ten set the threshold
     opened.until("patchcore.state.threshold !== null")
     held = page.evaluate(
@@ -243,7 +243,7 @@ def test_the_camera(with_camera, open_playground):
 def test_a_refused_camera_says_what_to_do(with_camera, open_playground):
     opened = open_playground(within=with_camera("--deny-permission-prompts")).ready()
     opened.page.locator("[name=source][value=camera]").check(force=True)
-    expect(opened.page.locator("#message")).to_contain_text("The camera was refused")
+    expect(opened.page.locator("#message")).to_contain_text("Access to the camera was refused")
     expect(opened.page.locator("#message")).to_contain_text("press “Take ten good pictures”")
     opened.page.locator("[name=source][value=grass]").check(force=True)
     opened.until("patchcore.state.bank?.settings.source === 'grass'")
@@ -253,7 +253,7 @@ def test_a_refused_camera_says_what_to_do(with_camera, open_playground):
 def test_an_address_that_asks_for_a_refused_camera(with_camera, open_playground):
     """The page is ready all the same, with the photographs of the beginning."""
     opened = open_playground("#source=camera&p=5", within=with_camera("--deny-permission-prompts")).ready()
-    expect(opened.page.locator("#message")).to_contain_text("The camera was refused")
+    expect(opened.page.locator("#message")).to_contain_text("Access to the camera was refused")
     assert opened.page.evaluate("patchcore.bank.picks.length") == 62
     opened.page.locator("[name=source][value=gravel]").check(force=True)
     opened.until("patchcore.state.bank?.settings.source === 'gravel'")
@@ -275,7 +275,7 @@ def test_a_camera_that_was_unplugged_can_be_plugged_in_again(with_camera, open_p
     page.evaluate("document.getElementById('video').srcObject.getTracks()[0].dispatchEvent(new Event('ended'))")
     expect(page.locator("#message")).to_contain_text("press “Take ten good pictures”")
     page.get_by_role("button", name="Take ten good pictures").click()
-    expect(page.locator("#live-text")).to_contain_text("pictures a second")
+    expect(page.locator("#live-text")).to_contain_text("pictures per second")
     expect(page.locator("#message")).to_be_hidden()
     assert opened.errors == []
 
@@ -283,4 +283,4 @@ def test_a_camera_that_was_unplugged_can_be_plugged_in_again(with_camera, open_p
 def test_a_machine_without_a_camera(shared_playground):
     page = shared_playground.page
     page.locator("[name=source][value=camera]").check(force=True)
-    expect(page.locator("#message")).to_contain_text("No camera answers")
+    expect(page.locator("#message")).to_contain_text("No camera responds")

@@ -7,7 +7,7 @@ def test_paint_defect(open_explorer):
     shown = open_explorer("PaintDefect", "strokes=[]")
     score = shown.number("score s")
     clean = score.text_content()
-    expect(shown.caption).to_contain_text("Nothing is painted yet")
+    expect(shown.caption).to_contain_text("Nothing painted yet")
     box = shown.canvas.bounding_box()
     mouse = shown.page.mouse
     mouse.move(box["x"] + 100, box["y"] + 100)

@@ -349,7 +349,7 @@ def test_a_damaged_progress_file_is_kept(progress_file, damaged):
         with pytest.warns(UserWarning, match="cannot be read"):
             assert str(check.progress()).startswith("0 of 15")
         verdict = check.memory_bank(patchcore_edu.memory_bank)
-        assert verdict.passed and f"it is now {names[-1]}" in verdict.rows["progress"]
+        assert verdict.passed and f"it is kept as {names[-1]}" in verdict.rows["progress"]
         assert list(json.loads(progress_file.read_text("utf-8"))) == ["memory_bank"]
         assert [name.read_bytes() for name in names] == [damaged] * len(names)
 
@@ -574,7 +574,7 @@ def departing(**wrong):
     ],
 )
 def test_patchcore_says_at_which_stage_it_departs(yours, stage):
-    assert check.patchcore(yours).rows["first departs"].startswith(stage)
+    assert check.patchcore(yours).rows["goes wrong at"].startswith(stage)
 
 
 def test_a_constant_factor_is_named():

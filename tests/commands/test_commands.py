@@ -86,7 +86,7 @@ def test_the_doctor_knows_untrained_weights_and_a_missing_browser_side(monkeypat
     assert "reinstall" in failures(capsys.readouterr().out)[0]
     monkeypatch.setitem(doctor.EXTENSIONS, "no-such-extension", "no-such-package")
     assert doctor.doctor() == 1
-    assert "a browser shows no widgets" in failures(capsys.readouterr().out)[0]
+    assert "the browser shows no widgets" in failures(capsys.readouterr().out)[0]
 
 
 @pytest.mark.parametrize("command, told", [("| true", ""), ("> /dev/full", "[Errno 28] No space left on device\n")])
@@ -125,7 +125,7 @@ def test_whoever_imports_without_a_package_is_sent_to_the_doctor(tmp_path):
 
 @pytest.mark.parametrize(
     "out, why",
-    [("no/such/folder/a.png", "the folder no/such/folder is missing"), ("a.docx", "its ending must be one of .")],
+    [("no/such/folder/a.png", "the folder no/such/folder is missing"), ("a.docx", "its extension must be one of .")],
 )
 def test_the_demo_asks_first_whether_its_picture_can_be_written(out, why, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

@@ -124,17 +124,17 @@ def test_the_page_says_for_which_machine_it_is_and_how_to_install():
 
 
 def test_a_wheel_that_pip_cannot_find(tmp_path, index):
-    with pytest.raises(OSError, match="pip could not bring all wheels"):
+    with pytest.raises(OSError, match="pip could not get all wheels"):
         wheels(["none-such==3"], tmp_path / "wheels")
 
 
 def test_what_is_in_the_way(course, tmp_path, monkeypatch, capsys):
     notebooks = course / "notebooks"
-    with pytest.raises(FileExistsError, match="must be a new or an empty folder"):
+    with pytest.raises(FileExistsError, match="must be a new or empty folder"):
         pack(notebooks, notebooks)
     with pytest.raises(SystemExit):
         main(["pack", str(notebooks), "--notebooks", str(notebooks)])
-    assert "must be a new or an empty folder" in capsys.readouterr().err
+    assert "must be a new or empty folder" in capsys.readouterr().err
     monkeypatch.setattr(command.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1, 1, 0))
     monkeypatch.setattr(command, "mib", lambda package: 1024)
     with pytest.raises(OSError, match=r"has room for 0.0 GiB; the pack needs about 1.\d GiB"):

@@ -26,7 +26,7 @@ def test_a_folder_that_is_named_gets_the_page_alone(tmp_path, capsys):
 
 @pytest.mark.parametrize("writable", [True, False])
 def test_else_it_lies_where_jupyterlab_serves_it(monkeypatch, tmp_path, capsys, writable):
-    """Beside the Python that runs, or, where that may only be read, in the user's own folder."""
+    """Beside the Python that runs, or, where that is read-only, in the user's own folder."""
     monkeypatch.setattr(command.sys, "prefix", str(tmp_path / "environment"))
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "user"))
     access = os.access

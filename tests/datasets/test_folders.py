@@ -166,7 +166,7 @@ def test_image_folder_refuses(bottle, tmp_path):
     with pytest.raises(FileNotFoundError, match="empty holds no photographs"):
         ImageFolder(tmp_path / "empty")
     save(bottle / "test" / "loose.jpg", GREY)
-    with pytest.raises(ValueError, match="beside subfolders"):
+    with pytest.raises(ValueError, match="photographs and subfolders"):
         ImageFolder(good, bottle / "test", split="test")
 
 
@@ -214,7 +214,7 @@ def test_magnetic_tiles_split_is_fixed_by_its_seed(tiles):
 @pytest.mark.parametrize(
     "lost, message",
     [
-        ("MT_Crack", "MT_Crack is missing. Put the file that .* gives at .*or unpack it"),
+        ("MT_Crack", "MT_Crack is missing. Put the file from .* at .*or unpack it"),
         ("MT_Free/Imgs", "Imgs is missing"),
         ("MT_Fray/Imgs/exp1.jpg", "Imgs holds no photographs"),
         ("MT_Fray/Imgs/exp1.png", "MT_Fray.Imgs.exp1.jpg has no mask"),
@@ -320,7 +320,7 @@ def test_two_photographs_never_share_a_mask(tmp_path):
     pixels = np.zeros((8, 8), np.uint8)
     for name in ("scratch/a.png", "scratch/a.bmp", "masks/scratch/a.png"):
         save(tmp_path / "test" / name if "masks" not in name else tmp_path / name, pixels)
-    with pytest.raises(ValueError, match=r"a\.bmp and a\.png would share one mask"):
+    with pytest.raises(ValueError, match=r"a\.bmp and a\.png would share a mask"):
         ImageFolder(tmp_path, tmp_path / "test", tmp_path / "masks", split="test")
     assert len(ImageFolder(tmp_path, tmp_path / "test", split="test")) == 2
 

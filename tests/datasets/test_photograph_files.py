@@ -224,12 +224,12 @@ def test_a_line_of_pixels_is_resized_in_little_memory(peak):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes in folders")
 def test_a_pipe_is_no_photograph(tmp_path):
     os.mkfifo(tmp_path / "a.png")
-    with pytest.raises(ValueError, match="no ordinary file"):
+    with pytest.raises(ValueError, match="not an ordinary file"):
         read_photograph(tmp_path / "a.png")
 
 
 def test_twelve_bits_in_sixteen_are_told(tmp_path):
-    with pytest.warns(UserWarning, match="only reach 4095: it is nearly black"):
+    with pytest.warns(UserWarning, match="reach only 4095: it is nearly black"):
         read_photograph(save(tmp_path / "a.png", np.array([[0, 4095]], dtype=np.uint16)))
 
 

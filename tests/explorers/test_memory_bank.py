@@ -30,7 +30,7 @@ def test_memory_bank_agrees_with_the_package(n, p, s, levels, h, w):
     row = int(picture.numbers["entry"].split(":")[0].removeprefix("row ").replace(",", ""))
     at = ", ".join(map(str, M.position[row].tolist()))
     assert picture.numbers["entry"].endswith(f"photograph {int(M.image[row])}, (h, w) = ({at})")
-    other = picture.numbers["most like it in another photograph"]
+    other = picture.numbers["most similar in another photograph"]
     if n == 1:
         assert other == "there is no other photograph"
     else:

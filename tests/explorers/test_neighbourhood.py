@@ -21,7 +21,7 @@ def test_neighbourhood_agrees_with_the_package(h, w, p, border):
     assert picture.numbers[f"|N_{p}|"].startswith(f"{len(cells)} of {(2 * (p // 2) + 1) ** 2}")
     one = picture.numbers["a one after f_agg"]
     if border == "valid" and len(cells) < len(neighbourhood(h, w, p)):
-        assert one == "none, the location is left out"
+        assert one == "none: the location is left out"
     else:
         share = len(cells) / len(neighbourhood(h, w, p)) if border == "zero" else 1
         assert float(one) == pytest.approx(share, abs=5e-4)

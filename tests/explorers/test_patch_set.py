@@ -30,7 +30,7 @@ def test_patch_set_agrees_with_the_package(levels, p, s):
     across = maps[levels[0]].shape[2]
     assert picture.caption.startswith(f"P holds {rows} × {columns} = {rows * columns} of {across**2} places, each a")
     assert picture.numbers["|P|, one photograph"].endswith(f" = {rows * columns}")
-    assert picture.numbers["d, numbers of a patch"].split(" = ")[-1] == str(d)
+    assert picture.numbers["d, numbers per patch"].split(" = ")[-1] == str(d)
     assert f"{patches.numel() * 4 / 1024:.1f} KiB" in picture.numbers["memory"]
     good = patch_set({j: photographs("brick", "train").phi[j][:4] for j in levels}, p, s)
     distance = torch.cdist(patches.flatten(1, 2)[0], good.flatten(0, 2), compute_mode="donot_use_mm_for_euclid_dist")

@@ -22,7 +22,7 @@ def test_paint_defect_agrees_with_the_package():
     explorer = PaintDefect(photograph=3, strokes=[])
     highest = tests.score[:16].max()
     clean, caption = explorer.picture().numbers, explorer.picture().caption
-    assert caption.startswith("Nothing is painted yet") and "not above" in caption
+    assert caption.startswith("Nothing painted yet") and "not above" in caption
     assert clean["score s"] == f"{tests.score[3]:.2f}" and clean["highest s of 16 good photographs"] == f"{highest:.2f}"
     explorer.state.strokes = [SCRATCH, {"path": [[20, 20]], "brush": 12, "grey": 0.0, "smear": False}]
     image = torch.from_numpy(pixels(explorer.canvas.image)[..., :3]).permute(2, 0, 1)

@@ -147,7 +147,7 @@ def test_a_learner_s_folder_may_be_called_anything(tmp_path, capsys):
 def test_the_mistake_that_most_learners_met_comes_first():
     rows = [Row("a", {}, {"e": {"often": 9}}), Row("b", {}, {"e": {"common": 1}}), Row("c", {}, {"e": {"common": 1}})]
     assert [mistake for _, mistake, *_ in most_met(rows)] == ["common", "often"]
-    assert "no usual mistake was met" in report([], ())
+    assert "no usual mistakes yet" in report([], ())
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_the_mistake_that_most_learners_met_comes_first():
         (["--passphrase", "- - - - - -"], "it must have at least 8"),  # an empty one would have opened the door
         (["--certificate", "no.pem"], "one of them is missing"),
         (["--certificate", "no.pem", "--key", "no.pem"], "no.pem is missing"),
-        (["--certificate", __file__, "--key", __file__], "are no certificate and its key"),
+        (["--certificate", __file__, "--key", __file__], "are not a certificate and its key"),
         (["--notebooks", "nowhere"], "nowhere is missing"),
         (["--notebooks", __file__], "holds no notebooks"),
     ],
@@ -180,11 +180,11 @@ def test_without_root_the_hub_stays_on_the_loopback_and_says_that_seats_are_not_
     hub.arguments(parser)
     assert parser.parse_args([]).ip == "127.0.0.1"
     settings = Settings(tmp_path, passphrase="one-two-three")
-    assert "Seats are NOT kept apart" in "\n".join(hub.welcome(settings))
+    assert "Seats are NOT isolated" in "\n".join(hub.welcome(settings))
     open_to_all = "\n".join(hub.welcome(replace(settings, ip="0.0.0.0")))
-    assert "Without --certificate, who listens in" in open_to_all
+    assert "Without --certificate, anyone listening" in open_to_all
     monkeypatch.setattr(hub, "seats_are_apart", lambda: True)
-    assert "NOT kept apart" not in "\n".join(hub.welcome(settings))
+    assert "NOT isolated" not in "\n".join(hub.welcome(settings))
 
 
 def test_a_folder_with_other_files_is_not_made_a_workshops(require, tmp_path, capsys):

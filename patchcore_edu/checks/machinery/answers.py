@@ -1,4 +1,4 @@
-"""Reading what a learner's function returned, comparing it with what it should be, and showing both."""
+"""Reading what a learner's function returned, comparing it with the right answer, and showing both."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,7 +13,7 @@ TOLERANCE = 1e-3  # float32 and another order of summation stay far below; every
 
 
 class Unreadable(Exception):
-    """Something of another kind than the exercise asks for; the message says what it was."""
+    """An answer of another kind than the exercise asks for; the message says what it was."""
 
 
 def tensors(*names: str) -> Callable:
@@ -33,7 +33,7 @@ def _tensor(name: str, answer: object) -> torch.Tensor:
     try:
         value = torch.as_tensor(answer).detach().cpu()
         value = value.to_dense() if value.layout is not torch.strided else value
-    except Exception:  # an object of the learner's own may raise anything while it is read
+    except Exception:  # a learner's own object may raise anything while it is read
         raise Unreadable(f"{kind(answer)}; {name} must be a number or a tensor") from None
     if value.is_complex() or value.is_nested or value.is_quantized:
         raise Unreadable(f"{kind(answer)}; {name} must be one real tensor")
@@ -58,7 +58,7 @@ def kind(answer: object) -> str:
 
 
 def difference(yours: object, expected: object) -> dict[str, str] | None:
-    """The rows that show where two answers of one reader first differ; None if they agree."""
+    """The rows that show where two answers first differ; None if they agree."""
     if isinstance(expected, list):
         return _cells_apart(yours, expected)
     for name, value in expected.items():
@@ -109,7 +109,7 @@ def _tensors_apart(name: str, yours: torch.Tensor, expected: torch.Tensor) -> di
 
 
 def _factor(a: torch.Tensor, b: torch.Tensor) -> float | None:
-    """The number by which all of b were multiplied to give a; None if there is none, or one alone."""
+    """The number by which all of b were multiplied to give a; None if there is none, or b has only one number."""
     ratio = (a / b)[b != 0]
     if len(ratio) < 2 or (a[b == 0] != 0).any() or not torch.isclose(ratio, ratio[0], rtol=TOLERANCE).all():
         return None

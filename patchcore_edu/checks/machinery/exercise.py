@@ -1,8 +1,8 @@
 """An exercise: a learner's function is tried on cases, and the usual mistakes are recognised by what they return.
 
-Each usual mistake is itself a function, written wrong on purpose. Where the learner's function first differs from
-the right one, the mistakes have been called on the same cases, and the one that returned the same is named.
-If several did, later cases decide.
+Each usual mistake is itself a function, written wrong on purpose. All are called on the same cases. Where the
+learner's function first differs from the right one, the mistake that returned the same is named. If several did,
+later cases decide.
 """
 
 import inspect
@@ -31,17 +31,17 @@ class Exercise:
 
     Attributes:
         notebook: the notebook of the exercise.
-        signature: the function to write: its name, what it takes and returns, with shapes.
-        task: what it has to do, and what is settled where the paper leaves it open.
+        signature: the function to write: its name, arguments and result, with shapes.
+        task: what it has to do, and what is fixed where the paper leaves it open.
         solution: a right function.
-        cases: {what is tried: arguments}, the ones made by hand first.
+        cases: {what is tried: arguments}, handmade ones first.
         mistakes: {name: (hint, wrong function, …)}.
         read: turns what was returned, and the arguments it is for, into what `difference` compares.
-        stage: says at which stage a result departs, from the case's name, the result and the right one, both read.
+        stage: says at which stage a result goes wrong, given the case's name, the result and the right one, both read.
 
     Example:
         >>> from patchcore_edu.checks.machinery.answers import tensors
-        >>> hint = "How often does the factor occur in a square?"
+        >>> hint = "How often does x occur as a factor in a square?"
         >>> square = Exercise("00", "square(x) → number", "x · x", lambda x: x * x, {"three": (3,)},
         ...                   {"doubled": (hint, lambda x: 2 * x)}, tensors("square"))
         >>> square(lambda x: x + x)
@@ -50,7 +50,7 @@ class Exercise:
           yours       square = 6
           expected    square = 9
           looks like  doubled
-          hint        How often does the factor occur in a square?
+          hint        How often does x occur as a factor in a square?
     """
 
     notebook: str
@@ -77,7 +77,9 @@ class Exercise:
         if verdict.passed or verdict.mistake:
             try:
                 if kept := record.note(self.name, verdict.mistake):
-                    verdict.rows["progress"] = f"the progress file was damaged: it is now {kept}, and a new one begins"
+                    verdict.rows["progress"] = (
+                        f"the progress file was damaged: it is kept as {kept}, and a new one begins"
+                    )
             except OSError as error:
                 verdict.rows["not noted"] = f"the progress file could not be read or written: {error}"
         return verdict
@@ -92,7 +94,7 @@ class Exercise:
             answer = self._answer(yours, arguments)
             if isinstance(answer, NotImplementedError) or (isinstance(answer, Unwritten) and number == 1):
                 return Verdict(OPEN, f"{self.name}: not written yet", {"yours": said(answer)} if said(answer) else {})
-            if isinstance(answer, TookTooLong):  # the next cases would take as long
+            if isinstance(answer, TookTooLong):  # the other cases would take as long
                 rows = {"called": self._call(arguments), "yours": said(answer)} | _line(yours, answer)
                 return Verdict(WRONG, f"{self.name}: no answer in case {number} of {len(self.cases)} ({case})", rows)
             alike = [s for s in suspects if _apart(answer, self._known(s[2], case)) is None]
@@ -100,10 +102,10 @@ class Exercise:
             rows = None if differs else _apart(answer, expected)
             if rows:
                 if self.stage and not isinstance(answer, BaseException):
-                    rows["first departs"] = self.stage(case, answer, expected)
+                    rows["goes wrong at"] = self.stage(case, answer, expected)
                 differs = number, case, arguments, {"called": self._call(arguments)} | rows | _line(yours, answer)
             elif differs and not alike:
-                continue  # a second mistake in yours is no reason to forget the first
+                continue  # a second mistake is no reason to forget the first
             suspects = alike
             if differs and len({name for name, *_ in suspects}) < 2:
                 break
@@ -121,10 +123,12 @@ class Exercise:
         return Verdict(WRONG, says, rows, mistake, deepcopy(arguments))
 
     def _answer(self, function: Callable, arguments: tuple) -> object:
-        """What `function` returns, read; or the exception it ended in, which counts as an answer too."""
+        """What `function` returns, read; or the exception that it raised, which counts as an answer, too."""
         try:
             with time_limit(SECONDS):
-                answer = function(*deepcopy(arguments))  # a copy: what writes into its arguments spoils no later case
+                answer = function(
+                    *deepcopy(arguments)
+                )  # a copy: a function that writes to its arguments spoils no later case
                 if answer is None or answer is ...:
                     raise Unwritten(f"returned {answer}; if you did write it, a `return` is missing")
                 return self.read(answer, *arguments)
@@ -135,7 +139,7 @@ class Exercise:
 
     @cache  # noqa: B019 - exercises live as long as the package
     def _known(self, function: Callable, case: str) -> object:
-        """What the solution or a usual mistake returns in a case: it is always the same, so it is asked once."""
+        """What the solution or a usual mistake returns in a case: always the same, so it is computed once."""
         return self._answer(function, self.cases[case])
 
     def _call(self, arguments: tuple) -> str:
@@ -150,7 +154,7 @@ def _not_callable_with(yours: object, arguments: tuple) -> str | None:
         inspect.signature(yours).bind(*arguments)
     except TypeError as error:
         return f"yours cannot be called with {len(arguments)} arguments: {error}"
-    except ValueError:  # some built-in functions do not tell their signature
+    except ValueError:  # some built-in functions have no signature
         pass
     return None
 
@@ -176,7 +180,7 @@ def _apart(yours: object, other: object) -> dict[str, str] | None:
 
 
 def _line(yours: Callable, answer: object) -> dict[str, str]:
-    """The line of the learner's function in which it stopped, if it did."""
+    """The line of the learner's function that stopped it, if one did."""
     code = getattr(inspect.unwrap(yours), "__code__", None)
     if not isinstance(answer, BaseException) or code is None:
         return {}

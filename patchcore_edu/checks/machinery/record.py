@@ -1,6 +1,6 @@
-"""Which exercises were solved, and which usual mistakes were met, kept in a small file beside the notebooks.
+"""Which exercises were solved and which usual mistakes were made, kept in a small file beside the notebooks.
 
-The file holds {exercise: time of its first right answer}, and under "mistakes" how often each was met.
+The file holds {exercise: time of its first right answer}, and under "mistakes" how often each was made.
 """
 
 import json
@@ -14,7 +14,7 @@ from patchcore_edu.files import from_json, locked, ordinary, replacing
 
 FILE = ".patchcore_edu_progress.json"
 MISTAKES = "mistakes"
-LARGEST = 2**18  # bytes; a learner's own file is whatever a learner makes it
+LARGEST = 2**18  # bytes; a learner can put anything in this file
 
 
 def path() -> Path:
@@ -32,15 +32,15 @@ def solved() -> dict[str, str]:
 
 
 def note(exercise: str, mistake: str | None = None) -> Path | None:
-    """Note that `exercise` was solved now, unless that was noted before; or, with `mistake`, that it was met once more.
+    """Note that `exercise` is now solved, unless it was before; or, with `mistake`, that it was made once more.
 
     Returns:
-        What a damaged file is called from now on, if the file was damaged; it is kept.
+        The new name of the file if it was damaged; it is kept.
 
     Raises:
         OSError: if the file cannot be read or written. Then it stays as it is.
     """
-    with locked(path()):  # two notebooks may note at once
+    with locked(path()):  # two notebooks may write at once
         kept = None
         try:
             times, met = _stored()
@@ -78,13 +78,15 @@ def parsed(text: str) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
     if not all(type(count) is int and 0 < count < 2**31 for counts in met.values() for count in counts.values()):
         raise ValueError("it does not hold counts of mistakes")
     texts = [*times, *times.values(), *met, *(mistake for counts in met.values() for mistake in counts)]
-    if not all(text.isprintable() for text in texts):  # a terminal obeys some, and half a pair cannot be written
+    if not all(
+        text.isprintable() for text in texts
+    ):  # terminals obey some, and half a surrogate pair cannot be written
         raise ValueError("it holds characters that cannot be shown")
     return times, met
 
 
 def _stored() -> tuple[dict[str, str], dict[str, dict[str, int]]]:
-    """What the file holds, nothing if there is none; a ValueError if it is damaged, an OSError if it cannot be read."""
+    """The file's contents, empty if there is none; a ValueError if damaged, an OSError if it cannot be read."""
     try:
         file = ordinary(path())
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""A limit on the time that a learner's function may take, so that an endless loop does not hang the notebook."""
+"""A limit on the time a learner's function may take: an endless loop must not hang the notebook."""
 
 import _thread
 import signal
@@ -15,7 +15,7 @@ class TookTooLong(Exception):
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Interrupt what runs in this block after some seconds, as Ctrl-C would, and raise `TookTooLong` in its place.
+    """Interrupt this block after some seconds, as Ctrl-C would, and raise `TookTooLong` instead.
 
     Only in the main thread, where notebooks run their cells: no other can be interrupted.
 
@@ -33,14 +33,14 @@ def time_limit(seconds: float) -> Iterator[None]:
     def interrupt() -> None:
         nonlocal late
         late = True
-        if hasattr(signal, "pthread_kill"):  # wakes a call that sleeps, too; Windows does not have it
+        if hasattr(signal, "pthread_kill"):  # also wakes a sleeping call; Windows does not have it
             signal.pthread_kill(main_thread().ident, signal.SIGINT)
         else:
             _thread.interrupt_main()
 
     timer = Timer(seconds, interrupt)
     timer.daemon = True
-    # A process that a script started in the background ignores the interrupt, and would never end.
+    # A process started in the background by a script ignores the interrupt, and would never end.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer.start()
     try:
@@ -48,7 +48,7 @@ def time_limit(seconds: float) -> Iterator[None]:
             yield
         finally:
             timer.cancel()
-            timer.join()  # if it has rung after all, its interrupt comes here and not somewhere later
+            timer.join()  # if it has fired after all, its interrupt arrives here and not somewhere later
             if before is not None:  # None is a handler that Python did not set and cannot put back
                 signal.signal(signal.SIGINT, before)
     except KeyboardInterrupt:

@@ -11,14 +11,14 @@ COLOURS = {RIGHT: NEAREST, WRONG: QUERY, OPEN: "inherit"}
 
 @dataclass(frozen=True, repr=False)
 class Verdict:
-    """What a check returns; as the last line of a cell it shows itself.
+    """What a check returns; as the last line of a cell, it is displayed.
 
     Attributes:
         mark: "✓" right, "✗" wrong, "○" nothing to check yet.
         says: one line.
-        rows: what is shown below it: what was called, both values, the mistake, a hint.
+        rows: what is shown below it: the call, both values, the mistake, a hint.
         mistake: the name of the usual mistake that returns the same, if there is one.
-        arguments: of the first case that differs, for trying it again.
+        arguments: those of the first case that differs, for trying it again.
 
     Example:
         >>> Verdict("✗", "aggregate: one case differs", {"yours": "1", "expected": "2"})
@@ -49,10 +49,10 @@ class Verdict:
 
 @dataclass(frozen=True, repr=False)
 class Progress:
-    """The exercises and when each was solved; as the last line of a cell it shows itself.
+    """The exercises and when each was solved; as the last line of a cell, it is displayed.
 
     Attributes:
-        rows: notebook, exercise and the time of the first right answer, or None.
+        rows: notebook, exercise, and the time of the first right answer or None.
     """
 
     rows: tuple[tuple[str, str, str | None], ...]
@@ -74,7 +74,7 @@ class Progress:
 
 
 def table(rows, head=()) -> str:
-    """Rows of text as an HTML table, left-aligned, its long lines wrapped."""
+    """Rows of text as an HTML table, left-aligned, with long lines wrapped."""
     style = 'style="text-align:left;overflow-wrap:anywhere"'
     heads = "".join(f"<th {style}>{escape(text)}</th>" for text in head)
     cells = ("".join(f"<td {style}>{escape(text)}</td>" for text in row) for row in rows)

@@ -1,4 +1,4 @@
-"""What every explorer is made of: a state, a pure `render(state)`, and the widgets that join the two."""
+"""The parts of every explorer: a state, a pure `render(state)`, and the widgets that join the two."""
 
 import gc
 import json
@@ -26,7 +26,7 @@ from patchcore_edu.threads import one_thread
 HERE = Path(__file__).parent
 DPI = 90
 KEPT = 64
-"""How many pictures an explorer keeps, so that a setting visited before shows at once."""
+"""How many pictures an explorer keeps: a setting visited before shows at once."""
 ADDRESS = {"source": "category", "levels": "levels"} | {
     name: name for name in ("p", "s", "border", "ratio", "b", "sigma")
 }
@@ -35,7 +35,7 @@ ADDRESS = {"source": "category", "levels": "levels"} | {
 
 @dataclass(frozen=True)
 class Picture:
-    """What `render` makes of a state.
+    """What `render` returns for a state.
 
     Attributes:
         figure: a `matplotlib.figure.Figure` (never pyplot), about 6.8 inches wide beside a canvas, 11 without one. Or
@@ -43,8 +43,8 @@ class Picture:
         caption: one line that says what to look at, with the live numbers in it.
         numbers: a small table, label → text.
         formula: the equation with the live numbers in it; `N_p` and `x^(h,w)` are typeset in the browser.
-        canvas: traits of the `Canvas` (image, rows, columns, p, boxes, …); empty if the explorer has none. Those named
-            as a trait of the state (p, brush, …) must have its value: sliders move them in the browser, at once.
+        canvas: traits of the `Canvas` (image, rows, columns, p, boxes, …); empty if the explorer has none. Those with
+            the name of a state's trait (p, brush, …) must have its value: sliders move them in the browser, at once.
     """
 
     figure: Figure | tuple[Figure, ...]
@@ -98,7 +98,7 @@ def real(label: str, default: float, low: float, high: float, step: float) -> _R
 
 
 def steps(label: str, default: object, options: Iterable | Mapping[str, object]) -> _OneOf:
-    """A trait of a state that a slider moves through these values, e.g. uneven ones; {text: value} names them."""
+    """A trait of a state that a slider moves through these values, e.g. uneven ones; {text: value} gives them names."""
     return _one_of(ipywidgets.SelectionSlider, label, default, options)
 
 
@@ -130,12 +130,12 @@ def _controlled(trait: traitlets.TraitType, control: type, label: str, **setting
 
 
 class NothingToShow(Exception):
-    """Settings that each make sense, but not together; the message says why."""
+    """Settings that make sense one by one, but not together; the message says why."""
 
 
 @contextmanager
 def settings_that_fit() -> Iterator[None]:
-    """Within this block settings are checked against one another: a ValueError there is `NothingToShow`, no bug."""
+    """In this block, settings are checked against one another: a ValueError means `NothingToShow`, not a bug."""
     try:
         yield
     except ValueError as why:
@@ -155,14 +155,14 @@ class View(anywidget.AnyWidget):
 
 @dataclass(frozen=True)
 class Shown:
-    """A picture as the widgets take it: nothing in it can change."""
+    """A picture as the widgets take it, unchangeable."""
 
     view: Mapping[str, object]
     canvas: Mapping[str, object]
 
 
 class Explorer:
-    """Joins a state to a pure `render`. A subclass gives `State` and `render`; the last line of a cell displays it.
+    """Joins a state to a pure `render`. A subclass has `State` and `render`; the last line of a cell displays it.
 
     Args:
         settings: traits of the state to start from.
@@ -171,7 +171,7 @@ class Explorer:
         state: set its traits, e.g. `explorer.state.p = 5`, and the view follows.
         controls: {trait: the widget that moves it}.
         canvas: the `Canvas`, or None. Its `h`, `w` and `strokes` are tied to those of the state.
-        widget: all of it, for a layout of one's own.
+        widget: all of it, for your own layout.
     """
 
     State: type[traitlets.HasTraits]
@@ -202,7 +202,7 @@ class Explorer:
         self.widget.add_class("patchcore-explorer")
 
     def picture(self) -> Picture:
-        """The picture of the present state. Settings that do not fit together give one that says why."""
+        """The picture of the current state. Settings that do not fit together give one that says why."""
         try:
             with one_thread():
                 return type(self).render(self.state)
@@ -212,7 +212,7 @@ class Explorer:
             return Picture(figure, f"Nothing to show: {why}")
 
     def figure(self) -> Figure:
-        """A static picture of the present state: canvas, figure, caption, formula and numbers."""
+        """A static picture of the current state: canvas, figure, caption, formula and numbers."""
         picture = self.picture()
         text = [*wrap(picture.caption, 120), picture.formula]
         for label, number in picture.numbers.items():
@@ -236,14 +236,14 @@ class Explorer:
         return static
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
-        self._show()  # what an interrupt kept from being drawn
+        self._show()  # left undrawn by an interrupt
         caption = self._view.caption
         data = self.widget._repr_mimebundle_() | {"text/plain": caption, "image/png": render_png(self.figure(), 100)}
         explorer = {"name": type(self).__name__, "settings": self.settings()}
         return data, {"image/png": {"alt": caption}, "explorer": explorer}
 
     def settings(self) -> str:
-        """The present setting as the playground's address names it, e.g. `levels=2,3&p=3`."""
+        """The current settings as in the playground's address, e.g. `levels=2,3&p=3`."""
         values = self.state.trait_values()
         texts = {
             key: ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
@@ -267,12 +267,12 @@ class Explorer:
 
     def _show(self, change: object = None) -> None:
         key = json.dumps(self.state.trait_values(), default=str)
-        if key == self._key:  # h and w arrive together, but tell of it one by one
+        if key == self._key:  # h and w arrive together, but notify one by one
             return
         if key not in self._kept:
             with no_garbage_collection():
                 self._kept[key] = self._shown()
-        self._key = key  # not before: a picture that Ctrl-C stopped is still to be drawn
+        self._key = key  # not before: a picture that Ctrl-C stopped has yet to be drawn
         self._kept.move_to_end(key)
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)
@@ -307,8 +307,8 @@ class Explorer:
 def no_garbage_collection() -> Iterator[None]:
     """Leave a figure's garbage, which is full of cycles, until the figure is done: it is then young and quickly found.
 
-    Collected while it is drawn, what is still in use counts as old, and to find it a few figures later means to
-    look at all that lives in the process: up to 0.4 seconds, while a slider moves.
+    If the collector runs while a figure is drawn, what is in use moves to the old generation. To free it a few figures
+    later, the collector must scan the whole process: up to 0.4 seconds, while a slider moves.
     """
     enabled = gc.isenabled()
     gc.disable()

@@ -1,8 +1,8 @@
-"""Arrays computed once for all kernels of a machine: kept as files that they all map, and so share the memory of.
+"""Arrays computed once for all kernels of a machine, and kept as files that they all map: they share the memory.
 
-What is kept is a folder of .npy files and their digest. It is put in place at once, and one process computes while the
-others wait. A folder that is not exactly as it was written is computed and written again. Where nothing can be kept
-(a full disk, a folder that may not be written to), every process computes for itself.
+A folder holds .npy files and their digest. It is put in place in one step, and one process computes while the others
+wait. A folder that is not exactly as it was written is computed and written again. Where nothing can be kept (a full
+disk, a read-only folder), every process computes for itself.
 """
 
 import mmap
@@ -27,19 +27,19 @@ PACKAGE = Path(__file__).parent.parent.parent
 LIBRARIES = ("torch", "numpy", "scipy", "scikit-image", "efficientnet-lite-pytorch")
 DIGEST = "sha256"
 PATIENCE = 120
-"""Seconds to wait for another process that computes the same."""
+"""Seconds to wait for another process that computes the same arrays."""
 VERSIONS_KEPT = 3
 
 
 def folder() -> Path:
-    """Where it all lies: `patchcore_edu` in the user's folder of caches, or what PATCHCORE_EDU_CACHE names."""
+    """The cache: `patchcore_edu` in the user's cache folder, or the folder that PATCHCORE_EDU_CACHE names."""
     return Path(os.environ.get("PATCHCORE_EDU_CACHE") or user_cache_path("patchcore_edu", appauthor=False))
 
 
 def kept(name: str, compute: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The arrays called `name`: mapped from their files if they are there, else computed, and kept for the next time.
+    """The arrays called `name`: mapped from their files if they exist, otherwise computed and kept for the next time.
 
-    A mapped array may be written to like any other: what is changed becomes the process's own, the file stays.
+    A mapped array may be written to like any other: the changes belong to the process, the file stays as it is.
     """
     place = folder() / _version() / name
     if (arrays := _mapped(place)) is not None:
@@ -62,7 +62,7 @@ def _one_at_a_time(place: Path) -> Iterator[None]:
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=PATIENCE)
-    except (OSError, NotImplementedError):  # it may not be written to, or takes no locks: then nobody waits
+    except (OSError, NotImplementedError):  # read-only, or without locks: then nobody waits
         pass
     try:
         yield
@@ -98,7 +98,7 @@ def _keep(place: Path, arrays: Mapping[str, np.ndarray]) -> None:
         for name, array in arrays.items():
             np.save(unfinished / f"{name}.npy", array, allow_pickle=False)
         (unfinished / DIGEST).write_text(_digest(unfinished), "ascii")
-        unfinished.chmod(0o755)  # as any other folder: seats of one server map what its owner has written
+        unfinished.chmod(0o755)  # readable like any other folder: the seats of a server map what its owner has written
         shutil.rmtree(place, ignore_errors=True)  # damaged, or it would have been mapped
         unfinished.rename(place)
     except OSError:
@@ -111,7 +111,7 @@ def _keep(place: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 @lru_cache(maxsize=1)
 def _version() -> str:
-    """The name for all that the arrays depend on: libraries, weights, processor, and the package's own code."""
+    """A name for everything the arrays depend on: libraries, weights, processor, and the package's own code."""
     digest = sha256()
     for library in LIBRARIES:
         digest.update(f"{library} {version(library)} ".encode())

@@ -165,7 +165,7 @@ function render({ model, el }) {
 
   function send(all) {
     strokes = all;
-    // A copy, for Backbone compares with what it has, and would not see a path that has grown.
+    // A copy: Backbone compares with what it has, and would not notice a path that has grown.
     model.set("strokes", all.map((stroke) => ({ ...stroke, path: [...stroke.path] })));
     model.save_changes();
     schedule();
@@ -248,7 +248,7 @@ function render({ model, el }) {
     const paint = model.get("paint");
     const where = model.get("place").replace("{h}", model.get("h")).replace("{w}", model.get("w"));
     const how = paint
-      ? "Paint with the mouse; or move with the arrow keys, and press Space for a stroke."
+      ? "Paint with the mouse, or move with the arrow keys and press Space for a stroke."
       : "Point with the mouse, or use the arrow keys.";
     hint.textContent = `${where}. ${how}`;
     canvas.setAttribute("aria-label", `${model.get("alt")} ${how} ${where}.`);

@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 
 
 class Canvas(anywidget.AnyWidget):
-    """A photograph with a grid of cells; it reports the cell that is pointed at, and the strokes painted on it.
+    """A photograph with a grid of cells; it reports the cell pointed at, and the strokes painted on it.
 
     The browser draws the cell, N_p and strokes by itself, and tells the kernel at once. Arrow keys move the cell.
     While painting, Space or Enter makes a stroke at the cell.
@@ -38,7 +38,9 @@ class Canvas(anywidget.AnyWidget):
     columns = traitlets.Int(28).tag(sync=True)
     h = traitlets.Int(0, help="row of the cell").tag(sync=True)
     w = traitlets.Int(0, help="column of the cell").tag(sync=True)
-    place = traitlets.Unicode("row h = {h}, column w = {w}", help="how the cell is called below").tag(sync=True)
+    place = traitlets.Unicode("row h = {h}, column w = {w}", help="what the cell is called below the picture").tag(
+        sync=True
+    )
     p = traitlets.Int(1, help="N_p is drawn around the cell").tag(sync=True)
     border = traitlets.Unicode("zero", help="with 'valid', an N_p that leaves the map is dashed").tag(sync=True)
     boxes = traitlets.List(
@@ -50,7 +52,7 @@ class Canvas(anywidget.AnyWidget):
     grey = traitlets.Float(0.0, help="what the brush paints: 0 black, 1 white").tag(sync=True)
     smear = traitlets.Bool(False, help="the brush drags the pixels along instead").tag(sync=True)
     strokes = traitlets.List(
-        help="[{path: [[x, y], …], brush, grey, smear}], all strokes so far, the one being drawn included"
+        help="[{path: [[x, y], …], brush, grey, smear}], all strokes so far, including the one being drawn"
     ).tag(sync=True)
 
 
@@ -63,7 +65,7 @@ def png(image: ArrayLike, low: float = 0, high: float = 1, cmap: str = "gray") -
 
 
 def draw(ax: Axes, traits: Mapping[str, object]) -> Axes:
-    """Draw what a `Canvas` with these traits shows in the browser, for a static picture."""
+    """Draw what a `Canvas` with these traits shows in the browser, as a static picture."""
     canvas = SimpleNamespace(**({name: trait.default() for name, trait in Canvas.class_traits().items()} | traits))
     image = imread(BytesIO(canvas.image))
     figures.photograph(ax, image[..., :3].transpose(2, 0, 1))

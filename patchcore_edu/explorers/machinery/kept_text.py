@@ -1,6 +1,6 @@
-"""Matplotlib's own renderer, but a text that was written before is not shaped and drawn again, letter by letter.
+"""Matplotlib's own renderer, except that a text drawn before is not laid out and drawn again letter by letter.
 
-Titles, ticks and labels stay the same from one picture to the next, and take most of the time that a picture takes.
+Titles, ticks and labels stay the same from one picture to the next, and take most of a picture's time.
 """
 
 from functools import lru_cache
@@ -20,7 +20,7 @@ def render_png(figure: Figure, dpi: float) -> bytes:
     """The figure as a PNG, with texts kept from earlier figures where this matplotlib allows it."""
     try:
         return _saved(KeptText(figure), dpi)
-    except Exception:  # the renderer's inner workings are no promise of matplotlib's: a later one may have others
+    except Exception:  # matplotlib does not promise the renderer's inner workings: a later version may have others
         return _saved(FigureCanvasAgg(figure), dpi)
 
 
@@ -34,7 +34,7 @@ def _saved(canvas: FigureCanvasAgg, dpi: float) -> bytes:
 
 
 class KeptText(FigureCanvasAgg):
-    """The canvas of a figure that draws it as usual, but with each level text at whole pixels."""
+    """A figure's canvas that draws as usual, but puts each horizontal text at whole pixels."""
 
     def get_renderer(self) -> RendererAgg:
         return _Renderer(*self.figure.bbox.size, self.figure.dpi)

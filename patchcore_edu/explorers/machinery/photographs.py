@@ -1,4 +1,4 @@
-"""What explorers share, computed once for all kernels: photographs, their feature maps, and a fitted model."""
+"""What the explorers share, computed once for all kernels: photographs, their feature maps, and a fitted model."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,7 +18,7 @@ LEVELS = (1, 2, 3, 4)
 
 
 def seen_in(bank: MemoryBank, row: int) -> str:
-    """In words: where a row of the bank was seen."""
+    """Where a row of the bank was seen, in words."""
     image, h, w = bank.origin(row)
     return f"row {row:,}: photograph {image}, (h, w) = ({h}, {w})"
 
@@ -40,7 +40,7 @@ class Photographs:
 
 @lru_cache(maxsize=1)
 def backbone() -> Backbone:
-    """φ: the network that comes with its weights."""
+    """φ: the network whose weights come with the installation."""
     return load_backbone("efficientnet_lite0")
 
 
@@ -77,7 +77,7 @@ def _seen(dataset: PhotoTextures) -> dict[str, np.ndarray]:
         "mask": torch.stack([sample.mask for sample in dataset]).numpy(),
         "defect": np.array([sample.defect for sample in dataset]),
         "source": np.array([sample.source for sample in dataset]),
-        # Channels last, as the network gives them.
+        # Channels last, as the network returns them.
         **{f"phi_{j}": torch.cat([phi[j] for phi in batches]).permute(0, 2, 3, 1).numpy() for j in LEVELS},
     }
 

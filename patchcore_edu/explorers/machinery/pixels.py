@@ -1,4 +1,4 @@
-"""Pixels of all test maps counted at thresholds: a slider cannot wait for two million to be sorted."""
+"""Pixels of all test maps, counted at thresholds: sorting two million would be too slow for a slider."""
 
 from functools import lru_cache
 
@@ -11,7 +11,7 @@ THRESHOLDS = 65536
 
 
 def counted(maps: torch.Tensor, category: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Thresholds from 0 to the maps' maximum, and what lies from each to the next.
+    """Thresholds from 0 to the maps' maximum, and what lies between each and the next.
 
     Returns:
         thresholds, good pixels, pixels of a defect, and the sum of their `region_share`, (65536,) each.
@@ -25,7 +25,7 @@ def counted(maps: torch.Tensor, category: str) -> tuple[torch.Tensor, torch.Tens
 
 @lru_cache(maxsize=3)
 def _defects(category: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """The few pixels inside a mask, of all that the test maps have, and the share of its region that each is."""
+    """The few pixels of the test maps that lie inside a mask, and each one's share of its region."""
     masks = torch.stack([sample.mask for sample in photographs(category, "test").dataset])
     inside = masks.flatten().nonzero()[:, 0]
     return inside, region_share(masks).flatten()[inside]

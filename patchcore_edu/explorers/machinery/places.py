@@ -12,7 +12,7 @@ FINEST = 56
 
 
 class Place(traitlets.HasTraits):
-    """A cell of the map of level `finest`, which a subclass gives. When that changes, the place stays where it was."""
+    """A cell of the map of level `finest`, which a subclass defines. When it changes, the place stays where it was."""
 
     h = Whole(min=0, max=FINEST - 1)
     w = Whole(min=0, max=FINEST - 1)

@@ -47,7 +47,7 @@ async function payload(name) {
   );
 }
 
-/** A worker that answers: `await engine.ask("judge", …)`. */
+/** A worker to ask: `await engine.ask("judge", …)`. */
 class Engine {
   #worker;
   #waiting = new Map();
@@ -56,7 +56,7 @@ class Engine {
 
   async start(progress) {
     const missing = ["WebAssembly", "DecompressionStream", "OffscreenCanvas"].find((name) => !(name in globalThis));
-    if (missing) throw new Error(`This browser has no ${missing}, or it is switched off. Any browser since 2023 has it.`);
+    if (missing) throw new Error(`${missing} is missing or switched off in this browser. Every browser since 2023 has it.`);
     progress(0.05, "loading the runtime");
     const loading = payload("network"); // it is unpacked while the worker compiles the runtime
     loading.catch(() => {});
@@ -87,7 +87,7 @@ class Engine {
     });
   }
 
-  /** Level 4 holds most of the network's weights; it is loaded when it is first asked for. */
+  /** Level 4 holds most of the network's weights; it is loaded when first needed. */
   async deepen(levels) {
     if (!levels.includes(4) || this.#deep) return;
     await this.ask("add", await payload("level4"));

@@ -111,7 +111,7 @@ function remember() {
   try {
     sessionStorage.setItem("painted", JSON.stringify({ source, selected, strokes }));
   } catch {
-    // A private window may have no storage. Then painting starts anew.
+    // A private window may have no storage. Then painting starts afresh.
   }
 }
 
@@ -288,7 +288,7 @@ async function drawOwn() {
   const { held, bank } = parted(own.good);
   const counts = `${own.good.length} good (${bank.length} for the bank, ${held.length} held out for the threshold), ${own.test.length} to test.`;
   if (own.good.length < 2 || !own.test.length) {
-    get("own-text").textContent = `${counts} Choose at least two good ones, and one to test. They stay in this page.`;
+    get("own-text").textContent = `${counts} Choose at least two good ones, and one to test. They stay on this page.`;
     return;
   }
   get("own-text").textContent = counts;
@@ -298,7 +298,7 @@ async function drawOwn() {
 async function openCamera() {
   const opened = new Camera(engine, get("video"), (text) => {
     camera = null;
-    get("live-text").textContent = "No picture comes from the camera.";
+    get("live-text").textContent = "The camera sends no picture.";
     tell(text);
   });
   await opened.open();
@@ -319,13 +319,13 @@ async function shoot() {
   const { held, bank } = parted(good);
   const live = photograph(await mine.frame(), "the camera", "unknown");
   await take({ bank, held, test: [live] });
-  get("live-text").textContent = "The map follows the camera. Put something wrong into view.";
+  get("live-text").textContent = "The map follows the camera. Put something wrong in view.";
   let last = performance.now();
   while (camera === mine && shown() === live) {
     state.painted = await mine.frame();
     await need("judge");
     const now = performance.now();
-    get("live-text").textContent = `The map follows the camera, ${number(1000 / (now - last))} pictures a second. Put something wrong into view.`;
+    get("live-text").textContent = `The map follows the camera, ${number(1000 / (now - last))} pictures per second. Put something wrong in view.`;
     last = now;
     await new Promise(requestAnimationFrame);
   }

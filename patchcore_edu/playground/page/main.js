@@ -7,13 +7,13 @@ const state = {
   selected: KNOWN.selected,
   strokes: [], // on the selected photograph
   painted: null, // its pixels with the strokes on them
-  bank: null, // what `fit` answered
-  verdict: null, // what `judge` answered for the photograph shown
+  bank: null, // what `fit` returned
+  verdict: null, // what `judge` returned for the photograph shown
   scores: new Map(), // photograph → {score, top}
   threshold: null,
   radius: null,
-  cell: null, // [h, w], where one points; the farthest patch if nobody does
-  entry: null, // the row of the bank that one points at
+  cell: null, // [h, w], the cell pointed at, or else the farthest patch
+  entry: null, // the row of the bank pointed at
   before: null, // {scores, threshold, alarms} before the last change, if all were judged then
 };
 
@@ -86,7 +86,7 @@ async function judgeSelected() {
   const judging = judgement({ key: state.painted ? null : one.key, pixels }, true);
   if (!bank.drawn) drawBank(); // while the engine judges
   const verdict = await judging;
-  if (state.bank !== bank) return; // other photographs were taken meanwhile
+  if (state.bank !== bank) return; // other photographs were chosen meanwhile
   verdict.pixels = pixels;
   state.verdict = verdict;
   drawPhotograph();
@@ -203,7 +203,7 @@ async function start() {
 }
 
 const tellNonsense = (nonsense) =>
-  tell(`The address held ${nonsense.join(" and ")}, which is no setting; it was left out.`);
+  tell(`The address held ${nonsense.join(" and ")}, which is not a setting; it was ignored.`);
 
 // In a frame of the course's pages there is only room for what answers the brush.
 document.body.classList.toggle("embedded", window !== window.parent);

@@ -82,12 +82,12 @@ function drawPhotograph(pixels = state.verdict.pixels) {
   get("photograph").setAttribute("aria-label", `${who.name}. Cell row ${h}, column ${w}. Arrow keys move it, space paints.`);
   get("photograph-text").innerHTML =
     `<b>${escaped(who.name)}</b>. The patch at <i>(h, w)</i> = (${h}, ${w}) is <span class="query">one cell</span> of the grid; ` +
-    `its value is the mean over <span class="neighbourhood">N<sub>${p}</sub></span>, ${p === 1 ? "itself alone" : `${p} × ${p} cells`}. ` +
-    (seen ? `Dashed: all that level ${seen} can see of the photograph from there. ` : "") +
-    (seen === levels.at(-1) ? "" : `The field of level ${levels.at(-1)} is larger than the photograph.`);
+    `its value is the mean over <span class="neighbourhood">N<sub>${p}</sub></span>, ${p === 1 ? "only itself" : `${p} × ${p} cells`}. ` +
+    (seen ? `Dashed: everything that level ${seen} can see from there. ` : "") +
+    (seen === levels.at(-1) ? "" : `The receptive field of level ${levels.at(-1)} is larger than the photograph.`);
 }
 
-/** The cells whose nearest entry of the bank is the one pointed at. */
+/** The cells whose nearest entry in the bank is the one pointed at. */
 const cellsOf = (entry) => [...state.verdict.index.keys()].filter((k) => state.verdict.index[k] === entry);
 
 function frameEntry(context) {
@@ -148,7 +148,7 @@ function drawFeatures() {
   const { dim } = state.bank;
   get("features-text").innerHTML =
     `A patch embedding is <b>${dim} numbers</b>. These ${TILES} channels make up ${number(100 * share, 0)} % of the squared ` +
-    "distance between this patch and the nearest one remembered. Bright: large values.";
+    "distance between this patch and the nearest remembered one. Bright: large values.";
 }
 
 /** The lowest level's part of the embedding: a line of numbers for each cell of N_p, then their mean. */
@@ -210,7 +210,7 @@ function drawMap() {
   frameEntry(context);
   get("map-high").textContent = number(high);
   get("map-text").innerHTML =
-    `Every patch's distance, put back in its place, enlarged and smoothed with <i>σ</i> = ${state.settings.sigma} pixels. ` +
+    `Every patch's distance, put back in its place, upsampled and smoothed with <i>σ</i> = ${state.settings.sigma} pixels. ` +
     "One scale for all photographs: bright is far from everything remembered.";
   const t = state.threshold;
   const { score: s } = state.verdict;

@@ -1,4 +1,4 @@
-/* PyTorch's random permutation, so that one seed gives one bank here and there.
+/* PyTorch's random permutation: the same seed gives the same bank here and in Python.
 
 torch.randperm(n, generator=torch.Generator().manual_seed(seed)) shuffles 0 … n − 1 from the front with the numbers of
 a Mersenne Twister (MT19937). The greedy choice starts with its first entry; a random bank is its beginning. */

@@ -16,7 +16,7 @@ function checked(settings) {
   const { source, levels, p, s, border, ratio, selection, b, sigma } = { ...KNOWN.start, ...settings };
   oneOf("source", source, SOURCES);
   const good = Array.isArray(levels) && levels.length > 0 && new Set(levels).size === levels.length;
-  if (!good || levels.some((j) => ![1, 2, 3, 4].includes(j))) complain("levels", levels, "different levels out of 1, 2, 3, 4");
+  if (!good || levels.some((j) => ![1, 2, 3, 4].includes(j))) complain("levels", levels, "different levels from 1, 2, 3, 4");
   oneOf("p", p, offered.p);
   const cells = KNOWN.levels[Math.max(...levels)].cells;
   if (p > cells) complain("p", p, `at most ${cells}, as many as the cells of level ${Math.max(...levels)}`);

@@ -40,7 +40,7 @@ async function bundled(name) {
 async function planesOf(engine, drawable, width, height) {
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.fillStyle = "white"; // under what is transparent
+  context.fillStyle = "white"; // under transparent parts
   context.fillRect(0, 0, width, height);
   context.drawImage(drawable, 0, 0, width, height);
   const { data } = context.getImageData(0, 0, width, height);
@@ -67,12 +67,12 @@ async function fromFile(engine, file, defect) {
   try {
     bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
   } catch {
-    throw new Error(`${file.name} is no picture that this browser reads; save it as JPEG or PNG.`);
+    throw new Error(`This browser cannot read ${file.name} as a picture; save it as JPEG or PNG.`);
   }
   const { width, height } = bitmap;
   if (Math.max(width, height) > LONGEST * Math.min(width, height)) {
     bitmap.close();
-    throw new Error(`${file.name} has ${width} × ${height} pixels; cut out a part at most ${LONGEST} times as long as wide.`);
+    throw new Error(`${file.name} has ${width} × ${height} pixels; crop it to a part at most ${LONGEST} times as long as wide.`);
   }
   const shrink = Math.min(1, Math.sqrt(MOST_PIXELS / (width * height)));
   const size = [width, height].map((side) => Math.max(1, Math.round(side * shrink)));
@@ -110,7 +110,7 @@ function parted(good) {
   return { held, bank: good.filter((one) => !held.includes(one)) };
 }
 
-/** The camera: `frame()` gives three planes of 224 × 224 of what it sees now. */
+/** The camera: `frame()` returns three planes of 224 × 224 of what it sees now. */
 class Camera {
   #engine;
   #stream;
@@ -122,7 +122,7 @@ class Camera {
 
   async open() {
     if (!navigator.mediaDevices?.getUserMedia) {
-      throw new Error("This browser gives a page like this no camera. Open it from a file or over https, or take files.");
+      throw new Error("This browser gives a page like this no camera. Open it from a file or over https, or use files.");
     }
     try {
       this.#stream = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 480 }, audio: false });
@@ -130,8 +130,8 @@ class Camera {
       const refused = error.name === "NotAllowedError";
       throw new Error(
         refused
-          ? "The camera was refused. Allow it in the address bar and press “Take ten good pictures”, or take files."
-          : `No camera answers (${error.name}). Plug one in and press “Take ten good pictures”, or take files.`,
+          ? "Access to the camera was refused. Allow it in the address bar and press “Take ten good pictures”, or use files."
+          : `No camera responds (${error.name}). Plug one in and press “Take ten good pictures”, or use files.`,
       );
     }
     this.#stream.getVideoTracks()[0].onended = () => this.lost("The camera was unplugged. Plug it in and press “Take ten good pictures”.");
