@@ -19,6 +19,8 @@ from traitlets.config import Config
 
 QUALITY = 75
 """Of pictures, of 100."""
+WIDE = 700
+"""Pixels of a picture, twice what a phone has across."""
 HERE = Path(__file__).parent / "course"
 SHOWN = ["text/html", "text/markdown", "image/svg+xml", "image/png", "text/plain"]
 """How an output is shown: in the first of these forms that it has. Forms that need a script, like widgets, are out."""
@@ -84,6 +86,7 @@ class CourseExporter(HTMLExporter):
     def default_filters(self):
         yield from super().default_filters()
         yield "webp", webp
+        yield "wide", wide
 
     @pass_context
     def markdown2html(self, context, source: str) -> str:
@@ -115,6 +118,11 @@ def webp(png: str) -> str:
     picture.save(files[0], "WEBP", quality=QUALITY, method=4)
     picture.save(files[1], "WEBP", lossless=True, method=4)
     return b64encode(min((file.getvalue() for file in files), key=len)).decode()
+
+
+def wide(png: str) -> bool:
+    """Whether a picture in base64 scrolls sideways on a phone: made half as wide, its words would be too small."""
+    return Image.open(BytesIO(b64decode(png))).width > WIDE
 
 
 def title(book: NotebookNode) -> str:

@@ -320,6 +320,21 @@ def test_the_tour_moves_the_controls(shared_playground):
     assert page.evaluate("patchcore.state.settings.selection") == "random"
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_what_the_tour_speaks_of_is_not_hidden_behind_its_sentence(shared_playground, width):
+    page = shared_playground.page
+    page.set_viewport_size({"width": width, "height": 844})
+    page.get_by_role("button", name="Take the tour").click()
+    for step in range(1, 9):
+        expect(page.locator("#story-count")).to_have_text(f"{step} of 8")
+        shared_playground.settled()
+        story, lit = page.locator("#story").bounding_box(), page.locator(".lit").bounding_box()
+        assert story["y"] >= 0 and lit["y"] >= story["y"] + story["height"], step
+        assert lit["y"] + lit["height"] <= 845, step
+        page.locator("#story-next").click()
+    page.set_viewport_size({"width": 1280, "height": 900})
+
+
 def test_without_a_pointer(shared_playground):
     """All that can be reached by keys has a name for a screen reader, and so has every picture."""
     page = shared_playground.page

@@ -1,10 +1,13 @@
 """The pages of the course in a browser, by double click: search, theme, keyboard, phone, no errors."""
 
+from base64 import b64encode
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import nbformat
 import pytest
+from PIL import Image
 
 from patchcore_edu.commands.site import write
 
@@ -19,6 +22,12 @@ def address(tmp_path_factory):
     books = {file.stem: nbformat.read(file, 4) for file in sorted(NOTEBOOKS.glob("*.ipynb"))}
     drawn = nbformat.v4.new_output("stream", name="stdout", text="wide " * 200)
     books["00_tour"].cells.append(nbformat.v4.new_code_cell("print(wide)", outputs=[drawn]))
+    for width in (600, 900):
+        file = BytesIO()
+        Image.new("L", (width, 200)).save(file, "PNG")
+        data = {"text/plain": f"{width} wide", "image/png": b64encode(file.getvalue()).decode()}
+        cell = nbformat.v4.new_code_cell("plot()", outputs=[nbformat.v4.new_output("display_data", data)])
+        books["00_tour"].cells.append(cell)
     write(books, NOTEBOOKS, out, False)
     return out.as_uri()
 
@@ -91,6 +100,17 @@ def test_the_theme_follows_the_system_until_one_is_chosen(page, address):
 @pytest.mark.parametrize("width", WIDTHS)
 def test_no_page_is_wider_than_the_window(scrolled, width):
     assert scrolled[width] == dict.fromkeys(scrolled[width], width) and len(scrolled[width]) == 13
+
+
+def test_on_a_phone_the_words_of_a_wide_picture_can_be_read(page, address):
+    """It scrolls in its place, where a smaller one fits the page."""
+    page.goto(f"{address}/00_tour.html")
+    shown = [page.get_by_alt_text(f"{width} wide") for width in (600, 900)]
+    small, large = [picture.bounding_box()["width"] for picture in shown]
+    assert small == 600 and 860 <= large < 900  # as wide as the text
+    page.set_viewport_size({"width": 390, "height": 844})
+    small, large = [picture.bounding_box()["width"] for picture in shown]
+    assert small < 390 and 799 < large < 801 and page.evaluate("document.documentElement.scrollWidth") == 390
 
 
 def test_norms_stand_upright_and_links_lead_on(page, address):

@@ -6,12 +6,19 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from packaging.specifiers import SpecifierSet
 
 from patchcore_edu.__main__ import main
 from patchcore_edu.commands import site as command
 from patchcore_edu.commands.pages import mathml, page
 from patchcore_edu.commands.site import FailingNotebook, course_folder, site, write
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 ROOT = Path(__file__).parent.parent.parent
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
@@ -227,3 +234,23 @@ def test_the_folder_in_which_one_stands_is_the_default(folder, tmp_path, monkeyp
     (tmp_path / "notebooks").symlink_to(folder)
     monkeypatch.chdir(tmp_path)
     assert course_folder(None) == tmp_path / "notebooks"
+
+
+def test_the_workflow_publishes_what_it_builds(monkeypatch):
+    """.github/workflows/pages.yml, as far as it can be tried without GitHub: its lines are commands that there are."""
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "pages.yml").read_text("utf-8"))
+    assert workflow["jobs"]["publish"]["needs"] == "build"
+    assert workflow["jobs"]["publish"]["permissions"] == {"pages": "write", "id-token": "write"}
+    steps = workflow["jobs"]["build"]["steps"]
+    used = {step["uses"].partition("@")[0]: step.get("with") for step in steps if "uses" in step}
+    install, build, check = [step["run"] for step in steps if "run" in step]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert re.fullmatch(r'pip install -e "\.\[(\w+)\]"', install)[1] in project["optional-dependencies"]
+    assert used["actions/setup-python"]["python-version"] in SpecifierSet(project["requires-python"])
+    assert int(used["actions/setup-node"]["node-version"]) >= 18
+    written = []
+    monkeypatch.setattr(command, "site", lambda out, notebooks: written.append(out))
+    assert build.startswith("python -m patchcore_edu ")
+    main(build.split()[3:])
+    assert written == [used["actions/upload-pages-artifact"]["path"]]
+    assert check == f"test -f {written[0]}/playground.html"

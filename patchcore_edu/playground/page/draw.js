@@ -35,6 +35,8 @@ function kept(values, make) {
   return rasters.get(values);
 }
 
+const smaller = (a, b) => Math.min(a, b);
+const larger = (a, b) => Math.max(a, b);
 const byte = (x) => (255 * x + 0.5) | 0;
 
 const photographRaster = (pixels) =>

@@ -9,9 +9,9 @@ const TOUR = [
   ["A network trained on other pictures turns every place into a list of numbers, one for each channel.", "tiles", {}, 4],
   ["A patch is the mean over p × p neighbouring cells: with p = 5 instead of 3, it covers more of its surroundings, and a thin scratch weighs less.", "vectors", { p: 5 }, 4],
   ["Its distance to the nearest remembered patch says how new it is: nothing remembered resembles the scratch.", "pair", {}, 4],
-  ["Put back in their places, the distances are the anomaly map, not smoothed yet (σ = 0). The largest of them, times a weight w near 1, is the score s of the photograph.", "map", { sigma: 0 }, 4],
+  ["Put back in their places, the distances are the anomaly map, not smoothed yet (σ = 0); the largest of them, times a weight w near 1, is the score s of the photograph.", "map", { sigma: 0 }, 4],
   ["The threshold is the highest score of good photographs that were held out: whatever crosses it is an alarm.", "axis", {}, 4],
-  ["A rare good patch that is forgotten looks as new as a defect. Here the 62 are drawn at random: one good patch is farther from them than any was before, the threshold rises, and a blob is missed.", "thumbs", { selection: "random" }, 4],
+  ["A rare good patch that is forgotten looks as new as a defect: here the 62 are drawn at random, one good patch is farther from them than any was before, the threshold rises, and a blob is missed.", "axis", { selection: "random" }, 4],
 ];
 
 /* [button, settings, what to look at]. The trials are on other crops of the wall; tests/playground/test_lessons.py repeats them. */
@@ -91,6 +91,8 @@ function light(part) {
   for (const lit of document.querySelectorAll(".lit")) lit.classList.remove("lit");
   if (!part) return;
   get(part).classList.add("lit");
+  // Below the tour's sentence, which stays at the top.
+  document.documentElement.style.scrollPaddingTop = `${get("story").offsetHeight + 10}px`;
   get(part).scrollIntoView({ block: "nearest" });
 }
 

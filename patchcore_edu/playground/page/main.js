@@ -91,7 +91,7 @@ async function judgeSelected() {
   state.verdict = verdict;
   drawPhotograph();
   drawMap();
-  requestAnimationFrame(() => setTimeout(drawRest)); // the map is shown first
+  setTimeout(drawRest); // the map comes first
   drawn();
 }
 
@@ -100,7 +100,7 @@ function forgetScores() {
   state.threshold = null;
 }
 
-const score = (verdict) => ({ score: verdict.score, top: verdict.map.reduce((a, b) => Math.max(a, b), 0) });
+const score = (verdict) => ({ score: verdict.score, top: verdict.map.reduce(larger) });
 
 async function judgeNext() {
   const { held, test } = state.groups;

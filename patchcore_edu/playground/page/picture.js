@@ -168,18 +168,14 @@ function drawVectors([h, w]) {
   const at = h * state.verdict.width + w;
   const mean = (c) => state.verdict.patches[at * dim + c];
   const near = (c) => entries[state.verdict.index[at] * dim + c];
-  const all = [...rows, mean, near].map((value) => Float32Array.from({ length: channels }, (_, c) => value(c)));
-  const low = Math.min(...all.map((row) => Math.min(...row)));
-  const high = Math.max(...all.map((row) => Math.max(...row)));
-  const [thin, thick, gap] = [72 / rows.length, 14, 5];
+  const all = Float32Array.from([...rows, mean, near].flatMap((value) => Array.from({ length: channels }, (_, c) => value(c))));
+  const picture = coloured(all, channels, rows.length + 2, all.reduce(smaller), all.reduce(larger), VIRIDIS);
+  const [thick, gap] = [14, 5];
   const context = stage(get("vectors"), UNITS, 72 + 2 * (thick + gap) + 2);
-  let y = 0;
-  for (const [i, row] of all.entries()) {
-    const last = i >= rows.length;
-    if (last) y += gap;
-    context.drawImage(coloured(row, channels, 1, low, high, VIRIDIS), 0, y, UNITS - 84, last ? thick : thin);
-    y += last ? thick : thin;
-  }
+  const part = (from, many, y, high) => context.drawImage(picture, 0, from, channels, many, 0, y, UNITS - 84, high);
+  part(0, rows.length, 0, 72);
+  part(rows.length, 1, 72 + gap, thick);
+  part(rows.length + 1, 1, 72 + 2 * gap + thick, thick);
   context.font = "12px system-ui, sans-serif";
   context.textBaseline = "middle";
   const words = [[COLOURS.neighbourhood, rows.length === 1 ? "1 cell" : `${rows.length} cells`, 36]];
