@@ -79,7 +79,7 @@ def averaged(average: Callable[[torch.Tensor], torch.Tensor], values: torch.Tens
     means = average(values)
     if torch.compiler.is_exporting() or torch.isfinite(means.sum()):
         return means
-    smaller = average(values * 2.0**-32) * 2.0**32  # a power of two causes no rounding; sums of 2³² numbers then fit
+    smaller = average(values * 2.0**-32) * 2.0**32  # a power of two rounds nothing; sums of 2³² numbers then fit
     largest = torch.finfo(values.dtype).max
     return torch.where(means.isfinite(), means, smaller.clamp(-largest, largest))
 

@@ -34,21 +34,21 @@ def greedy_coreset(
     The algorithm picks one row, then reads all N rows to see how far each still is from the picks. This function
     makes the same picks in the same order, and reads few rows for each. It takes the B rows that are farthest now;
     every other row is at most as far as the B-th, the *bound*. Distances only shrink when rows are picked. So the
-    farthest of the B candidates is the farthest of all for as long as it is above the bound, and the next picks need
-    the mutual distances of the candidates only. The next candidates are found in the same way: a row is measured from
+    farthest of the B candidates is the farthest of all as long as it is above the bound, and the next picks need only
+    the candidates' distances to one another. The next candidates are found in the same way: a row is measured from
     the new picks, by a matrix product, only if what it was last found to be puts it among the farthest. Where rounding
     could decide between two rows, their distances are computed from the differences, in double precision; where it
     could decide between many, those of all rows are.
 
     Args:
         vectors: (N, d), the bank M, or ψ(M).
-        ratio: the part to keep, in (0, 1]; l = max(1, ⌊ratio · N⌋). Give either this or `size`.
+        ratio: the share to keep, in (0, 1]; l = max(1, ⌊ratio · N⌋). Give either this or `size`.
         size: l, the number of rows to keep, from 1 to N.
         seed: of the random start.
         start: the paper's first minimum is over an empty set. "random" begins with a random row and keeps it;
             "random, dropped" measures the first distances from a random row that is not kept (anomalib's earlier
             releases; 2.7.0 keeps it); "mean of ten" begins with every row's mean distance to ten random rows, which
-            stays in the running minimum (the authors' code); "far from the mean" begins with the row farthest from
+            stays in the minimum (the authors' code); "far from the mean" begins with the row farthest from
             the mean of all rows and keeps it: that with the largest norm of distances (the authors' exact sampler).
 
     Returns:
@@ -59,7 +59,7 @@ def greedy_coreset(
 
     Raises:
         ValueError: for a ratio outside (0, 1], a size outside 1 … N, both or neither, an unknown start,
-            a seed that is no whole number.
+            a seed that is not a whole number.
 
     Example:
         >>> line = torch.tensor([[0.0], [1.0], [2.0], [9.0], [10.0]])
@@ -95,7 +95,7 @@ def _coreset_size(n: int, ratio: float | None, size: int | None) -> int:
 
 
 def _start(vectors: torch.Tensor, start: str, seed: int) -> tuple[list[int], list[int], torch.Tensor | None]:
-    """The first picks, a row that is not kept but measured from, and what every row's distance begins with."""
+    """The first picks, a row that is measured from but not kept, and the initial distance of every row."""
     if start == "far from the mean":
         mean = vectors.mean(0, dtype=torch.float64)
         first = int(torch.cat([(part - mean).square().sum(1) for part in vectors.split(BLOCK)]).argmax())
@@ -110,7 +110,7 @@ def _start(vectors: torch.Tensor, start: str, seed: int) -> tuple[list[int], lis
 def random_projection(
     vectors: torch.Tensor, dim: int | None = 128, seed: int = 0, kind: str = "gaussian"
 ) -> torch.Tensor:
-    """Algorithm 1: ψ : ℝ^d → ℝ^d*, a random linear map that nearly keeps distances (Johnson and Lindenstrauss).
+    """Algorithm 1: ψ : ℝ^d → ℝ^d*, a random linear map that nearly preserves distances (Johnson and Lindenstrauss).
 
     Args:
         vectors: (N, d).
@@ -118,16 +118,15 @@ def random_projection(
             distortion of 0.9, as anomalib does: some 250 to 350, whatever d is.
         seed: of the random matrix.
         kind: "gaussian" draws every weight from N(0, 1/d*); "linear" from an untrained linear layer, uniform in
-            ±1/√d (the authors' code), which multiplies all distances by about √(d*/3d) and so leaves the choice
-            alone, and which is left out where d is d* already; "sparse" sets most weights to zero (anomalib, through
-            scikit-learn).
+            ±1/√d (the authors' code), which multiplies all distances by about √(d*/3d), leaves the choice unchanged,
+            and is skipped if d = d* already; "sparse" sets most weights to zero (anomalib, through scikit-learn).
 
     Returns:
         (N, d*), of the vectors' dtype.
 
     Raises:
-        ValueError: for another rank, dim outside 1 … 2²⁰, an unknown kind, a seed that is no whole number, or vectors
-            that are led beyond the dtype.
+        ValueError: for another rank, dim outside 1 … 2²⁰, an unknown kind, a seed that is not a whole number, or
+            vectors whose projection overflows the dtype.
 
     Example:
         >>> random_projection(torch.eye(3, 512), dim=128).shape
@@ -157,7 +156,7 @@ def random_projection(
         weights = sign * kept * (d**0.5 / dim) ** 0.5
     projected = vectors @ weights.to(vectors.dtype)
     if not torch.isfinite(projected.sum()) and not torch.isfinite(projected).all():
-        raise ValueError(f"vectors are so large that ψ leads beyond {vectors.dtype}; divide them by one number")
+        raise ValueError(f"vectors are so large that ψ overflows {vectors.dtype}; divide them all by the same number")
     return projected
 
 
@@ -172,7 +171,7 @@ def covering_radius(vectors: torch.Tensor, chosen: torch.Tensor | Sequence[int])
         The radius, in the unit of the features.
 
     Raises:
-        ValueError: if `chosen` is empty or holds a number that is no row of `vectors`.
+        ValueError: if `chosen` is empty or holds a number that is not a row of `vectors`.
 
     Example:
         >>> covering_radius(torch.tensor([[0.0], [1.0], [5.0]]), torch.tensor([0]))

@@ -12,11 +12,11 @@ from patchcore_edu.threads import in_parts
 
 CANDIDATES = 1024
 BLOCK, ENTRIES = 2048, 256  # rows and entries of one product: its distances, 2 MiB, stay in a processor's cache
-A_ROW = 16  # distances, more or less: fetching a row takes as long
-WORTH_A_THREAD = 2**27  # multiplications: fewer take longer with a thread more
+A_ROW = 16  # distances, roughly: fetching a row takes as long
+WORTH_A_THREAD = 2**27  # multiplications: fewer take longer with another thread
 # Machine epsilons, as a part of the squares, by which a squared distance from a product may be wrong: on photographs
 ROUNDING = 6  # and random vectors 2 in the mean square, and at most 13. Two are compared, so 12 are allowed for.
-FEW = 64  # candidates that are looked at together
+FEW = 64  # candidates that are considered together
 
 
 def races(dtype: torch.dtype) -> Iterator[Callable]:
@@ -74,7 +74,7 @@ class Race:
         self.nearest[chosen] = -inf
 
     def cover(self, picks: list[int]) -> None:
-        """Picked rows leave the race, and the others are to be measured from them."""
+        """Picked rows leave the race, and the others must be measured from them."""
         self.anchors = np.append(self.anchors, picks)
         self.entries = torch.cat([self.entries, self._entries(np.array(picks))])
         self.nearest[picks] = -inf
@@ -153,7 +153,7 @@ class Race:
                 if i is None:
                     break
             if not known[i]:
-                far[i] = inf  # so that it is among the few even where many are as far
+                far[i] = inf  # to be among the few even where many are as far
                 few = far.argpartition(-min(FEW, len(far)))[-FEW:]  # the next picks are likely to be among them, too
                 self.mutual[few], known[few] = self._squared(rows[few], entries).numpy(), True
             picks[n] = i
@@ -167,7 +167,7 @@ class Race:
     def _close_call(
         self, far: np.ndarray, slack: float, bound: float, rows: torch.Tensor, picks: np.ndarray
     ) -> int | None:
-        """Which of the candidates that may be the farthest is it, by differences; None if it cannot be told here."""
+        """The farthest of the candidates that may be it, by differences; None if it cannot be told here."""
         close = np.flatnonzero(far >= far.max() - 2 * slack)
         if len(close) > FEW:
             return None
@@ -179,7 +179,7 @@ class Race:
         return close[exact.index(max(exact))] if max(exact) ** 2 > bound else None
 
     def _exact(self, row: int, *entries: int) -> float:
-        """From a row to the nearest of these entries."""
+        """The distance from a row to the nearest of these entries."""
         m = self.vectors[row].tolist()
         begin = inf if self.first_distance is None else float(self.first_distance[row])
         return min([begin, *(dist(m, self.vectors[i].tolist()) for i in entries)])
@@ -200,7 +200,7 @@ class Race:
 
 
 class CloseRace(Race):
-    """The same by differences, in double precision and in a unit near the vectors: slow, for what the rest leaves."""
+    """The same from differences, in double precision and in a unit near the vectors: slow, for what others leave."""
 
     def __init__(
         self, vectors: torch.Tensor, chosen: list[int], dropped: list[int], first_distance: torch.Tensor | None

@@ -11,7 +11,7 @@ from patchcore_edu.validation import real_tensor, same_space, whole_number
 # the error of the product is the machine epsilon times the norm squared.
 TRUSTED = {torch.float32: 64, torch.float64: 2**16}
 TILE, STEP = 2048, 1024  # vectors and queries of one block: its distances, 8 MiB, then stay in a processor's cache
-WORTH_A_THREAD = 2**22  # distances: fewer take longer with a thread more
+WORTH_A_THREAD = 2**22  # distances: fewer take longer with another thread
 
 
 @without_barriers()
@@ -121,7 +121,7 @@ def _in_doubt(
 
 def _by_differences(queries: torch.Tensor, vectors: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     vectors = vectors.double()
-    # Divided by a power of two, which rounds nothing: squares of 10²⁰⁰ would overflow, and those of 10⁻²⁰⁰ vanish.
+    # Divided by a power of two, which causes no rounding: squares of 10²⁰⁰ would overflow, and those of 10⁻²⁰⁰ vanish.
     unit = 2.0 ** torch.cat([queries, vectors]).abs().amax().log2().floor().clamp(-1000, 1000)
     queries, vectors = queries / unit, vectors / unit
     distance = torch.cdist(queries, vectors, compute_mode="donot_use_mm_for_euclid_dist")

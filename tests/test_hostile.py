@@ -69,7 +69,7 @@ TAKES_A_TENSOR = {
         (lambda: aggregate(maps, 1, pooling="flattened", dim=2**31), "dim was 2147483648; it must be a whole number"),
         (lambda: merge_levels([maps], "pool", 2**62), "dim was 4611686018427387904; it must be a whole number from 1"),
         (lambda: random_projection(patches[0, 0], 2**31), "dim was 2147483648; it must be a whole number from 1 to"),
-        (lambda: random_projection(torch.full((4, 300), 3e38), 3), "vectors are so large that ψ leads beyond torch."),
+        (lambda: random_projection(torch.full((4, 300), 3e38), 3), "vectors are so large that ψ overflows torch."),
         (lambda: greedy_coreset(patches[0, 0], 10**5000, 1), "ratio was of type int and size was 1; give exactly one"),
         (lambda: memory_bank(np.array(1.0)), "patches was of type ndarray; it must be tensors (n, h', w', d)"),
         (lambda: memory_bank(patches).origin(4), "row held numbers from 4 to 4; they must be from 0 to 3"),
