@@ -11,7 +11,7 @@ from patchcore_edu.validation import one_of, real_number, real_tensor, shown, wh
 
 UPSAMPLINGS = ("bilinear", "nearest")
 EDGES = ("reflect", "mirror", "constant", "nearest")
-WIDEST, LARGEST = 1000, 2**16  # pixels, for sigma and for a side: many more take minutes, and all the memory
+WIDEST, LARGEST = 1000, 2**13  # pixels, for sigma and for a side: a filter's matrix then takes half a GiB
 
 
 def anomaly_map(
@@ -59,7 +59,9 @@ def anomaly_map(
         upsampled = interpolate(distance[:, None], size, mode="nearest")
     else:
         upsampled = interpolate(distance[:, None], size, mode="bilinear", align_corners=False)
-    return _gaussian_filter(upsampled[:, 0], sigma, edge) if sigma else upsampled[:, 0]
+    if sigma < 1 / 8:  # cut off at 4σ, only the pixel itself is left
+        return upsampled[:, 0]
+    return _gaussian_filter(upsampled[:, 0], sigma, edge)
 
 
 def _gaussian_filter(maps: torch.Tensor, sigma: float, edge: str) -> torch.Tensor:

@@ -5,6 +5,7 @@ import os
 import shutil
 from argparse import ArgumentParser, Namespace
 from concurrent.futures import ThreadPoolExecutor
+from errno import ENOSPC
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,10 +19,13 @@ from tqdm.auto import tqdm
 
 from patchcore_edu.commands.pages import HERE, highlighting, page, sections, title
 from patchcore_edu.files import folder_to_write
+from patchcore_edu.workshop.capacity import free_disk_mib
 
 INDEX = "README.md"
 CELL = 1800
 """Seconds that a cell may take: the slowest take a minute here, and longer on slower machines."""
+DISK_MIB = 50
+"""What is free before notebooks run: more than the pages and the playground take."""
 TOGETHER = 2
 """Notebooks that run at the same time: a small laptop has two cores."""
 
@@ -58,6 +62,8 @@ def site(out: str | Path, notebooks: str | Path | None = None) -> None:
         FailingNotebook: if a cell fails.
     """
     folder, out = course_folder(notebooks), folder_to_write(out)
+    if (free := free_disk_mib(out)) < DISK_MIB:  # not after all notebooks have run
+        raise OSError(ENOSPC, f"{out} cannot be written: {free} MiB are free, and the site takes {DISK_MIB}")
     files = sorted(folder.glob("*.ipynb"))
     with ThreadPoolExecutor(TOGETHER) as pool:
         try:
@@ -95,7 +101,7 @@ def execute(file: Path) -> NotebookNode:
         resources={"metadata": {"path": str(file.parent)}},
     )
     try:
-        client.execute()
+        client.execute(cleanup_kc=True)  # else a kernel that is not its own lives on, with a gigabyte
     except (CellExecutionError, CellTimeoutError, RuntimeError) as error:  # the last: no kernel answers, or it died
         raise FailingNotebook(f"{file.name}: {error}") from error
     return book

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import sys
 from base64 import b64decode
@@ -74,6 +75,21 @@ def built(folder, tmp_path_factory):
 @pytest.fixture(scope="module")
 def pages(built):
     return built[0]
+
+
+def test_a_kernel_ends_with_its_notebook(tmp_path):
+    """Twelve lived on until the site was done, with a gigabyte each."""
+    nbformat.write(new_notebook(cells=[new_code_cell("import os\nprint(os.getpid())")]), tmp_path / "a.ipynb")
+    book = command.execute(tmp_path / "a.ipynb")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(book.cells[0].outputs[0].text), 0)
+
+
+def test_a_full_disk_is_seen_before_any_notebook_runs(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "execute", lambda file: pytest.fail("a notebook was run"))
+    monkeypatch.setattr(command, "free_disk_mib", lambda place: 3)
+    with pytest.raises(OSError, match=r"out cannot be written: 3 MiB are free, and the site takes 50"):
+        site(tmp_path / "out", folder)
 
 
 def test_formulas_are_drawn_without_a_script(pages):
@@ -202,7 +218,7 @@ def test_a_failing_notebook_is_named_first_and_nothing_changes(tmp_path, monkeyp
 def test_a_kernel_that_does_not_answer_is_named(tmp_path, monkeypatch):
     nbformat.write(new_notebook(cells=[new_code_cell("1")]), tmp_path / "03_slow.ipynb")
 
-    def execute(self):
+    def execute(self, **_):
         raise RuntimeError(f"Kernel didn't respond in {self.startup_timeout} seconds")
 
     monkeypatch.setattr(command.NotebookClient, "execute", execute)
