@@ -71,7 +71,7 @@ class Race:
         self.anchors = np.array(dropped + chosen, dtype=np.int64)
         self.entries = self._entries(self.anchors)
         self._in_blocks(self._begin, n, distances=n)
-        self.nearest[chosen] = -inf
+        self.nearest[chosen], self.seen[:] = -inf, len(self.anchors)
 
     def cover(self, picks: list[int]) -> None:
         """Picked rows leave the race, and the others must be measured from them."""
@@ -82,17 +82,14 @@ class Race:
     def _begin(self, rows: slice) -> None:
         q = self._with_one(rows)
         self.square[rows] = torch.linalg.vector_norm(q[:, :-1], dim=1).square_()  # without an array of all squares
-        if len(self.anchors):
-            self._lower(rows, q)
+        self._lower(self.nearest[rows], self.seen[rows], self.square[rows], q)
 
-    def _lower(self, rows: slice | torch.Tensor, q: torch.Tensor) -> None:
-        """Measure rows from the anchors that they have not seen. The rows that have seen least come first."""
-        seen, nearest, square = self.seen[rows], self.nearest[rows], self.square[rows]
+    def _lower(self, nearest: torch.Tensor, seen: torch.Tensor, square: torch.Tensor, q: torch.Tensor) -> None:
+        """Lower `nearest` to the anchors that its rows have not seen. The rows that have seen least come first."""
         for first in range(int(seen[0]), len(self.anchors), ENTRIES):
             entries = self.entries[first : first + ENTRIES]
             n = int(torch.searchsorted(seen, first + len(entries)))
             torch.minimum(nearest[:n], self._to_nearest(entries, q[:n], square[:n]), out=nearest[:n])
-        self.nearest[rows], self.seen[rows] = nearest, len(self.anchors)
 
     def _to_nearest(self, entries: torch.Tensor, q: torch.Tensor, square: torch.Tensor) -> torch.Tensor:
         return torch.mm(entries, q.T).amin(0).add_(square).clamp_(min=0)
@@ -128,10 +125,16 @@ class Race:
 
     def _catch_up(self, rows: torch.Tensor) -> None:
         """Measure these rows from the anchors that they have not seen."""
-        rows = rows[self.seen[rows] < len(self.anchors)]
-        rows = rows[self.seen[rows].argsort()]
-        distances = int((len(self.anchors) - self.seen[rows]).sum())
-        self._in_blocks(lambda block: self._lower(rows[block], self._with_one(rows[block])), len(rows), distances)
+        seen, order = self.seen.index_select(0, rows).sort()
+        behind = int(torch.searchsorted(seen, len(self.anchors)))
+        rows, seen = rows[order[:behind]], seen[:behind]
+        nearest, square = self.nearest[rows], self.square[rows]
+
+        def catch_up(block: slice) -> None:
+            self._lower(nearest[block], seen[block], square[block], self._with_one(rows[block]))
+
+        self._in_blocks(catch_up, behind, distances=int((len(self.anchors) - seen).sum()))
+        self.nearest[rows], self.seen[rows] = nearest, len(self.anchors)
 
     def picks(self, at_most: int) -> list[int]:
         """As many picks of Algorithm 1 as are certain from the candidates alone; none if rounding hides the next."""
@@ -218,8 +221,7 @@ class CloseRace(Race):
             self.seen[:] = len(self.anchors)
 
     def _begin(self, rows: slice) -> None:
-        if len(self.anchors):
-            self._lower(rows, self._with_one(rows))
+        self._lower(self.nearest[rows], self.seen[rows], self.square[rows], self._with_one(rows))
 
     def _with_one(self, rows: slice | torch.Tensor) -> torch.Tensor:
         return self.vectors[rows]
