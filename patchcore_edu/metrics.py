@@ -3,7 +3,7 @@
 import torch
 from skimage.measure import label
 
-from patchcore_edu.validation import real_number, real_tensor, tensor_like, two_kinds
+from patchcore_edu.validation import as_array, real_number, real_tensor, tensor_like, two_kinds
 
 PRO_LIMIT = 0.3  # that of the MVTec AD evaluation
 
@@ -114,7 +114,9 @@ def curve_area(score: torch.Tensor, cost: torch.Tensor, gain: torch.Tensor, limi
 
 
 def _above(score: torch.Tensor, cost: torch.Tensor, gain: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    score, order = score.flatten().sort(descending=True)
+    # NumPy's argsort takes a third of the time of torch's.
+    order = torch.from_numpy(as_array(score.flatten()).argsort()).flip(0)
+    score = score.flatten()[order]
     x, y = (part.flatten()[order].double().cumsum(0) for part in (cost, gain))
     # Equal scores pass the threshold together, so only the last of them is a point of the curve.
     last = torch.cat([score[1:] != score[:-1], torch.tensor([True])])

@@ -5,8 +5,14 @@ import os
 # One thread for each process: the tests, the kernels they start, and the browser share the cores, and PyTorch's
 # threads wait for one another as soon as one of them has none. It must be set before PyTorch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# The workers, and the kernels they start, keep the memory of large tensors: glibc gives it back to the system at once
+# and asks for it again, which takes up to a tenth of their time.
+os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**30))
+os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**25))
 
+import ctypes
 import fcntl
+import gc
 import shutil
 import tempfile
 from contextlib import contextmanager
@@ -25,6 +31,12 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
 # Derandomised: the same examples in every run, so that a failure can be had again.
 settings.register_profile("suite", deadline=None, max_examples=60, derandomize=True)
 settings.load_profile("suite")
+
+
+def pytest_collection_finish():
+    """What is loaded by now stays: looking through it for garbage, again and again, takes a twentieth of the time."""
+    gc.freeze()
+    gc.set_threshold(20_000)
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +71,7 @@ def peak(require):
     @contextmanager
     def peak():
         mib = []
+        ctypes.CDLL(None).malloc_trim(0)  # what is kept for later would hide what is needed now
         reset.write_text("5")  # forget the highest use so far
         before = high_water_mark()
         yield mib

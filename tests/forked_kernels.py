@@ -4,6 +4,7 @@ The package itself is not loaded there, and a kernel's names are its own: it dif
 only in how long `import torch` takes.
 """
 
+import gc
 import os
 import signal
 import sys
@@ -27,6 +28,7 @@ fork = get_context("forkserver")
 
 
 def become_kernel(arguments: list[str], environment: dict[str, str], folder: str) -> None:
+    gc.freeze()  # what the libraries hold is no garbage
     # A kernel ends when its parent does, which is not the process that asked for it.
     os.environ.clear()
     os.environ.update(environment, JPY_PARENT_PID=str(os.getppid()))

@@ -8,7 +8,6 @@ Same means: the same printed text, results, pictures (to the byte) and number of
 - the cells tagged `timing`, whose results are times.
 """
 
-import os
 import re
 import sys
 from pathlib import Path
@@ -40,9 +39,6 @@ def no_network(event, args):
 sys.addaudithook(no_network)
 """
 
-# glibc gives the memory of large tensors back to the system at once, and asks for it again: a tenth of the time.
-KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_MMAP_THRESHOLD_": str(2**30)}
-
 
 def run(sources: list[str], folder: Path) -> list[NotebookNode]:
     """Run code cells in a fresh kernel without a network, and return them with their outputs."""
@@ -55,7 +51,7 @@ def run(sources: list[str], folder: Path) -> list[NotebookNode]:
         kernel_manager_class=ForkingKernelManager if FORKS else AsyncKernelManager,
         resources={"metadata": {"path": folder}},
     )
-    client.execute(env=os.environ | KEEP_MEMORY)
+    client.execute()
     return notebook.cells[1:]
 
 
