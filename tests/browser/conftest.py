@@ -41,6 +41,8 @@ CHROMIUM_FLAGS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
 
+TOKEN = "secret"
+
 READY = """async () => {
     await window.jupyterapp.restored;
     const panel = window.jupyterapp.shell.currentWidget;
@@ -109,14 +111,15 @@ class Notebook:
 class Lab:
     """A running JupyterLab with one notebook open in one page of the browser."""
 
-    def __init__(self, browser, address: str, folder: Path, kernel: str):
+    def __init__(self, browser, address: str, folder: Path, token: str):
         name = "notebook.ipynb"
+        kernel = ask(f"{address}/api/kernels", name="python3", path="")["id"]
         nbformat.write(nbformat.v4.new_notebook(), folder / "root" / name)
         ask(f"{address}/api/sessions", path=name, name=name, type="notebook", kernel={"id": kernel})
         page = browser.new_page()
         page.set_viewport_size({"width": 1280, "height": 1000})
         page.set_default_timeout(60_000)
-        self.notebook = Notebook(page, f"{address}/doc/tree/{name}", folder / "runtime")
+        self.notebook = Notebook(page, f"{address}/doc/tree/{name}?token={token}", folder / "runtime")
 
     def open_notebook(self, cells: list[str]) -> Notebook:
         """Put these code cells in the place of all others, run them, and return the notebook, without errors so far."""
@@ -146,10 +149,10 @@ def browser(launch):
 
 
 @contextmanager
-def serving(folder: Path, settings: dict | None = None) -> Iterator[str]:
+def serving(folder: Path) -> Iterator[str]:
     """JupyterLab on a free port of the loopback, with none of the user's own settings, at the address given.
 
-    Its files lie in folder/root. `settings` are options of the server, by their full names.
+    It is below a prefix and asks for a token, as a hub's seats do. Its files lie in folder/root.
     """
     news = folder / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
     news.parent.mkdir(parents=True)
@@ -165,10 +168,11 @@ def serving(folder: Path, settings: dict | None = None) -> Iterator[str]:
         "ServerApp.open_browser": False,
         "ServerApp.allow_root": True,
         "ServerApp.root_dir": folder / "root",
+        "ServerApp.base_url": "/user/someone",
         "ServerApp.disable_check_xsrf": True,
-        "IdentityProvider.token": "",
+        "IdentityProvider.token": TOKEN,
         "LabApp.expose_app_in_browser": True,
-    } | (settings or {})
+    }
     homes = {
         "HOME": folder,
         "IPYTHONDIR": folder / "ipython",
@@ -182,7 +186,7 @@ def serving(folder: Path, settings: dict | None = None) -> Iterator[str]:
     with (folder / "server.log").open("wb") as log:
         environment = os.environ | {name: str(path) for name, path in homes.items()}
         server = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    address = f"http://127.0.0.1:{port}{options.get('ServerApp.base_url', '')}"
+    address = f"http://127.0.0.1:{port}/user/someone"
     try:
         wait_for(address, server, folder / "server.log")
         yield address
@@ -192,22 +196,17 @@ def serving(folder: Path, settings: dict | None = None) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def serve():
-    """`with serve(folder, settings) as address`: see `serving`."""
-    return serving
-
-
-@pytest.fixture(scope="session")
 def jupyter_server(browser, tmp_path_factory):
-    """A server for all explorers: (address, folder, kernel)."""
+    """A server for all tests: (address, folder, token)."""
     folder = tmp_path_factory.mktemp("lab")
     with serving(folder) as address:
-        yield address, folder, ask(f"{address}/api/kernels", name="python3", path="")["id"]
+        yield address, folder, TOKEN
 
 
 def ask(url: str, **content) -> dict:
     """Post `content` to the server as JSON, and return its answer."""
-    request = urllib.request.Request(url, json.dumps(content).encode(), {"Content-Type": "application/json"})
+    headers = {"Content-Type": "application/json", "Authorization": f"token {TOKEN}"}
+    request = urllib.request.Request(url, json.dumps(content).encode(), headers)
     with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)
 

@@ -12,13 +12,11 @@ NOTEBOOKS = Path(__file__).parent.parent.parent / "notebooks"
 
 
 @pytest.fixture(scope="module")
-def served(serve, tmp_path_factory):
-    """A server below a prefix, as a hub's seats are, that asks for a token: (address, folder)."""
-    folder = tmp_path_factory.mktemp("links")
-    with serve(folder, {"ServerApp.base_url": "/user/someone", "IdentityProvider.token": "secret"}) as address:
-        for name in ("04_patch_set.ipynb", "06_coreset.ipynb", "playground.html"):
-            shutil.copy(NOTEBOOKS / name, folder / "root")
-        yield address, folder
+def served(jupyter_server):
+    """The server's (address, folder, token), with two notebooks and what they link to."""
+    for name in ("04_patch_set.ipynb", "06_coreset.ipynb", "playground.html"):
+        shutil.copy(NOTEBOOKS / name, jupyter_server[1] / "root")
+    return jupyter_server
 
 
 @pytest.fixture
@@ -30,7 +28,7 @@ def open_notebook(browser, served):
         opened.append(browser.new_context(viewport={"width": 1280, "height": 900}))
         opened[-1].set_default_timeout(60_000)  # for the page that the link opens, too
         page = opened[-1].new_page()
-        page.goto(f"{served[0]}/lab/tree/{name}.ipynb?token=secret")
+        page.goto(f"{served[0]}/lab/tree/{name}.ipynb?token={served[2]}")
         return page, page.get_by_role("link", name="open the playground")
 
     yield open_notebook
