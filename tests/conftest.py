@@ -3,7 +3,7 @@
 import os
 
 # One thread for each process: the tests, the kernels they start, and the browser share the cores, and PyTorch's
-# threads wait for one another as soon as one of them has none. It must be set before PyTorch is imported.
+# threads wait for one another as soon as one of them has no core. It must be set before PyTorch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # The workers, and the kernels they start, keep the memory of large tensors: glibc gives it back to the system at once
 # and asks for it again, which takes up to a tenth of their time.
@@ -28,7 +28,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     CACHE = tempfile.TemporaryDirectory(prefix="patchcore_edu-")
     os.environ["PATCHCORE_EDU_CACHE"] = CACHE.name
 
-# Derandomised: the same examples in every run, so that a failure can be had again.
+# Derandomised: the same examples in every run, so that a failure can be reproduced.
 settings.register_profile("suite", deadline=None, max_examples=60, derandomize=True)
 settings.load_profile("suite")
 

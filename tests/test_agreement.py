@@ -1,4 +1,4 @@
-"""The published codes and ours answer alike, to the digit, when both are given the same feature maps and bank."""
+"""The published codes and ours agree, to the digit, when both get the same feature maps and bank."""
 
 import importlib.util
 from dataclasses import replace

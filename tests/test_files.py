@@ -1,4 +1,4 @@
-"""Files that are written: on a full disk, on Ctrl-C and where something is in the way, the old one stays."""
+"""Writing files: on a full disk, on Ctrl-C and where something is in the way, the old file stays."""
 
 import os
 import resource

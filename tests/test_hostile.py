@@ -1,4 +1,4 @@
-"""What is no use is refused by its name: no function answers with a wrong number, or an error from within."""
+"""Hostile input is refused by name: no function returns a wrong number, or raises an error from within."""
 
 import numpy as np
 import pytest

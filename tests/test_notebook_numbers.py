@@ -1,4 +1,4 @@
-"""The numbers in the notebooks' folded answers and prose, held against the package."""
+"""The numbers in the notebooks' folded answers and prose, checked against the package."""
 
 import json
 import math

@@ -27,7 +27,7 @@ FORKS = sys.platform == "linux" and not REQUIRE_ALL
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 # An audit hook sees every connection that Python makes, cannot be removed, and leaves the loopback alone.
-# A progress bar shows only in a run that takes long. As a widget it would count as an answer; as text it does not.
+# A progress bar shows only in a long run. As a widget it would count as an answer; as text it does not.
 SETUP = """
 import sys, tqdm.auto
 tqdm.auto.tqdm = tqdm.tqdm
@@ -46,7 +46,7 @@ def run(sources: list[str], folder: Path) -> list[NotebookNode]:
     notebook = nbformat.v4.new_notebook(cells=cells)
     client = NotebookClient(
         notebook,
-        timeout=600,  # seconds a cell, on a machine that has much else to do
+        timeout=600,  # seconds per cell, on a busy machine
         kernel_name="python3",
         kernel_manager_class=ForkingKernelManager if FORKS else AsyncKernelManager,
         resources={"metadata": {"path": folder}},

@@ -1,4 +1,4 @@
-"""What holds for the project as a whole: imports, files, stored notebooks. Each rule shows that it can fail."""
+"""Rules for the project as a whole: imports, files, stored notebooks. Each rule is shown to be able to fail."""
 
 import ast
 import json

@@ -1,4 +1,4 @@
-"""What the README promises: its ten lines print what it says, and its results are those of the package."""
+"""What the README promises: its ten lines print what it says, and its results are the package's."""
 
 import re
 from pathlib import Path

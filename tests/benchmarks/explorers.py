@@ -1,4 +1,4 @@
-"""How fast explorers answer in JupyterLab in a headless Chromium, from the key press to the changed pixels.
+"""How fast explorers respond in JupyterLab in a headless Chromium, from the key press to the changed pixels.
 
     python -m pytest -n 0 -s tests/benchmarks/explorers.py
 

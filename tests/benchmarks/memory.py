@@ -1,4 +1,4 @@
-"""What each notebook's kernel takes from the machine (Linux): memory that it shares with nobody, and its peak.
+"""How much memory each notebook's kernel uses (Linux): what it shares with no other process, and its peak.
 
     python tests/benchmarks/memory.py [NOTEBOOK …]
 

@@ -1,4 +1,4 @@
-"""The rivals: published codes, the loops one would write first, and the bare arithmetic that nobody can avoid."""
+"""The contestants: published codes, the loops you would write first, and the bare arithmetic that nobody can avoid."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Times rivals side by side, and writes down how many times as long as ours each of them took."""
+"""Times contestants side by side, and writes down how many times as long as ours each took."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""The load test: a hub is started with so many seats, and learners without hands fill them all.
+"""The load test: a hub is started with so many seats, and simulated learners fill them all.
 
 python tests/benchmarks/workshop.py 30
 """

@@ -342,7 +342,7 @@ class OpenPlayground:
             time.sleep(0.05)
 
     def run_lines(self) -> object:
-        """What a notebook's cell shows that holds the lines of Python under "Code"."""
+        """What a notebook's cell with the lines of Python under "Code" shows."""
         *lines, last = self.page.locator("#code-text").text_content().splitlines()
         names = {}
         exec("\n".join(lines), names)

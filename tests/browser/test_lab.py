@@ -1,4 +1,4 @@
-"""The harness itself: a key moves a slider, the kernel answers, and errors on either side are seen."""
+"""The test harness itself: a key moves a slider, the kernel responds, and errors on either side are seen."""
 
 import pytest
 from playwright.sync_api import expect

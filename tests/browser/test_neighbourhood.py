@@ -35,7 +35,7 @@ def test_neighbourhood(open_explorer):
     shown.choose("At the border", "valid: an incomplete N_p is left out")
     expect(shown.number("a one after fagg")).to_have_text("none: the location is left out")
     shown.assert_right()
-    # Ten quick changes: the last value wins.
+    # Ten quick changes: the last one wins.
     slider = shown.slider("p,")
     slider.press("Home")
     slider.press("b")  # would insert a cell

@@ -35,7 +35,7 @@ def test_pipeline(open_explorer):
     rows = [line.split(",") for line in saved.strip().splitlines()]
     assert [row[2:4] for row in rows] == [["levels", "p"], ["2+3", "3"], ["2+3", "4"], ["2+3+4", "4"]]
     assert [float(row[7]) for row in rows[1:]] == pytest.approx([float(x) for x in (first, second, third)], abs=6e-4)
-    # Ten quick changes: the last value wins.
+    # Ten quick changes: the last one wins.
     shown.slider("Levels").press("ArrowLeft")
     shown.slider("p,").press("Home")
     for key in ["ArrowRight"] * 6 + ["ArrowLeft"] * 3 + ["End"]:

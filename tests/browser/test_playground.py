@@ -1,4 +1,4 @@
-"""The playground in a headless Chromium, from file://: its numbers against the package's, and what one can do on it."""
+"""The playground in a headless Chromium, from file://: its numbers against the package's, and every control."""
 
 from base64 import b64decode, b64encode
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What an explorer says when the kernel behind it is gone."""
+"""What an explorer says when its kernel is gone."""
 
 RESTART = "async () => { await window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart(); }"
 TOLD = """() => {

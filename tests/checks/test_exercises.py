@@ -428,7 +428,7 @@ def test_an_interrupted_write_leaves_the_old_file(progress_file, monkeypatch):
 
 
 class Silent(Exception):
-    """An exception that cannot say what happened."""
+    """An exception whose message cannot be read."""
 
     def __str__(self):
         raise RuntimeError("no message")

@@ -91,7 +91,7 @@ def test_the_doctor_knows_untrained_weights_and_a_missing_browser_side(monkeypat
 
 @pytest.mark.parametrize("command, told", [("| true", ""), ("> /dev/full", "[Errno 28] No space left on device\n")])
 def test_a_reader_who_goes_and_a_full_disk_end_it_in_a_sentence(command, told, tmp_path):
-    """With what Python writes at its end."""
+    """Including what Python writes at exit."""
     (tmp_path / "progress.json").write_text('{"auroc": "10:00"}')
     code = f"import sys\nfrom patchcore_edu.__main__ import main\nsys.exit(main(['progress', {str(tmp_path)!r}]))"
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
@@ -102,7 +102,7 @@ def test_a_reader_who_goes_and_a_full_disk_end_it_in_a_sentence(command, told, t
 
 @pytest.mark.parametrize("missing", [(), ("torch", "sklearn", "skimage", "tqdm", "nbconvert"), ("matplotlib",)])
 def test_the_doctor_needs_nothing_but_python(missing, tmp_path):
-    """Python without any other package (-S), or without some of them. Some that are slow to load are stood in for."""
+    """Python without any other package (-S), or without some of them. Stand-ins replace some that are slow to load."""
     slow = {"torchvision", "sklearn", "jupyterlab", "nbconvert", "nbclient", "nbformat"} - set(missing)
     lines = ["import sys", *(f"sys.modules[{name!r}] = None" for name in missing)]
     lines += [f"sys.modules[{name!r}] = type(sys)({name!r})" for name in slow]

@@ -1,4 +1,4 @@
-"""The pack: what goes into it, what it says, and that it installs with the network cut. Tiny wheels stand for 6 GB."""
+"""The pack: what goes into it, what it says, and that it installs without a network. Tiny wheels stand in for 6 GB."""
 
 import shutil
 import subprocess
@@ -33,7 +33,7 @@ def wheel(folder: Path, name: str, requires: tuple[str, ...] = ()) -> None:
 
 @pytest.fixture
 def index(tmp_path, monkeypatch):
-    """A folder of wheels, which pip takes for all that there is; the first three are installed."""
+    """A folder of wheels, the only ones that pip can find; the first three are installed."""
     wheel(tmp_path / "index", "tiny_course", ("tiny_torch", "tiny_extra; extra == 'more'", "none_such; os_name == '?'"))
     wheel(tmp_path / "index", "tiny_torch", ("tiny_maths[fast]",))
     wheel(tmp_path / "index", "tiny_maths", ("tiny_fast; extra == 'fast'", "tiny_torch"))
@@ -100,7 +100,7 @@ def test_a_pack_installs_with_the_network_cut(course, tmp_path, require, monkeyp
         monkeypatch.delenv(name)
     for name in ("PYTHONPATH", "PIP_EXTRA_INDEX_URL"):
         monkeypatch.delenv(name, raising=False)
-    # The lines of the page as they stand there, but for the home folder and the name of the package.
+    # The lines of the page as they are, except the home folder and the name of the package.
     make, install, *_ = (line.replace("~", str(tmp_path)) for line in commands("Linux, macOS"))
     make = make.replace("python3", sys.executable)
     install = install.replace("patchcore-edu", "tiny-course")

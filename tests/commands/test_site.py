@@ -253,7 +253,7 @@ def test_the_folder_in_which_one_stands_is_the_default(folder, tmp_path, monkeyp
 
 
 def test_the_workflow_publishes_what_it_builds(monkeypatch):
-    """.github/workflows/pages.yml, as far as it can be tried without GitHub: its lines are commands that there are."""
+    """.github/workflows/pages.yml, as far as it can be tried without GitHub: its lines are commands that exist."""
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "pages.yml").read_text("utf-8"))
     assert workflow["jobs"]["publish"]["needs"] == "build"
     assert workflow["jobs"]["publish"]["permissions"] == {"pages": "write", "id-token": "write"}

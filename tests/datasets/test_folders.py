@@ -1,4 +1,4 @@
-"""The data sets of files, on small trees of photographs made here; downloads come from this machine."""
+"""The data sets in folders, on small trees of photographs made here; downloads come from this machine."""
 
 import http.server
 import tarfile

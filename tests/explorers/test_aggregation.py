@@ -1,4 +1,4 @@
-"""The explorer of f_agg without a browser: its weights, vectors and distances against the package."""
+"""The explorer of eq. (2) without a browser: its weights, vectors and distances against the package."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The explorer of s without a browser: its numbers against the package."""
+"""The explorer of eqs. (6) and (7) without a browser: its numbers against the package."""
 
 import pytest
 import torch

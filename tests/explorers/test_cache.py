@@ -1,4 +1,4 @@
-"""What is kept is what was computed, whoever damages it, however many ask at once, and wherever nothing can be kept."""
+"""The cache returns what was computed, whoever damages it, however many ask at once, and even where it cannot write."""
 
 import ctypes
 import os
@@ -24,7 +24,7 @@ ARRAYS = {"x": np.arange(12.0, dtype=np.float32).reshape(3, 4), "names": np.arra
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    """An own cache for each test."""
+    """A separate cache for each test."""
     monkeypatch.setenv("PATCHCORE_EDU_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 

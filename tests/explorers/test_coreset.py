@@ -1,4 +1,4 @@
-"""The explorer of the coreset without a browser: its numbers against the package."""
+"""The explorer of eq. (5) and Algorithm 1 without a browser: its numbers against the package."""
 
 import pytest
 import torch

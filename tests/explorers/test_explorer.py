@@ -1,4 +1,4 @@
-"""Every explorer without a browser: states at their extremes, bounded memory, static pictures."""
+"""Every explorer without a browser: extreme states, bounded memory, static pictures."""
 
 import io
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""The explorer of M without a browser: its numbers against the package."""
+"""The explorer of eq. (4) without a browser: its numbers against the package."""
 
 import numpy as np
 import pytest

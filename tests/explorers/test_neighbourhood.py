@@ -1,4 +1,4 @@
-"""The explorer of N_p without a browser: its numbers against the package."""
+"""The explorer of eq. (1) without a browser: its numbers against the package."""
 
 import pytest
 from matplotlib.figure import Figure

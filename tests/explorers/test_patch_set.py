@@ -1,4 +1,4 @@
-"""The explorer of P_{s,p} without a browser: its numbers against the package."""
+"""The explorer of eq. (3) without a browser: its numbers against the package."""
 
 from io import BytesIO
 

@@ -1,4 +1,4 @@
-"""PNGs hold the very pixels that they were made of."""
+"""PNGs hold exactly the pixels that they were made from."""
 
 from io import BytesIO
 

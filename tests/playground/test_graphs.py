@@ -143,5 +143,5 @@ def test_resize(run, shape, target):
     found = run("resize", image=image[None], size=torch.zeros(target))["resized"]
     wanted, _ = resize_sample(image, torch.zeros(shape, dtype=torch.bool))
     top, left = (round((side - 224) / 2) for side in target)
-    # The runtime works out places in float32: far below the 1/255 of a photograph's step.
+    # The runtime computes places in float32: the error is far below 1/255, one step of a photograph's grey.
     assert float((found[0, :, top : top + 224, left : left + 224] - wanted).abs().max()) < 1e-4

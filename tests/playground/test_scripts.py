@@ -1,4 +1,4 @@
-"""What the playground has by hand in JavaScript, run by Node against Python: brush, greedy choice, shuffle."""
+"""The playground's handwritten JavaScript, run by Node against Python: brush, greedy choice, shuffle."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""A workshop that really runs, and learners who sit in it."""
+"""A workshop that really runs, with learners in it."""
 
 import asyncio
 import os
@@ -110,7 +110,7 @@ class Workshop:
 
 @pytest.fixture(scope="session")
 def open_folder(require):
-    """A folder that every user of the machine may read, with copies of the package and of three notebooks."""
+    """A folder that every user of the machine can read, with copies of the package and of three notebooks."""
     require(find_spec("jupyterhub"), "jupyterhub (`pip install -e '.[hub]'`)")
     folder = Path(tempfile.mkdtemp(prefix="hub", dir="/tmp"))
     folder.chmod(0o755)
@@ -167,7 +167,7 @@ def run(loop):
 
 @pytest.fixture(scope="session")
 def three(workshop, run):
-    """Three learners who have logged in and sit, and a kernel for each."""
+    """Three learners who have logged in and have a seat, and a kernel for each."""
     learners = [workshop.learner(name) for name in ("Anna", "Jürgen Groß", "李明")]
 
     async def sit(learner):

@@ -1,4 +1,4 @@
-"""A disk that is full, seats that nobody uses, and the end of it all."""
+"""A full disk, idle seats, and the end of the workshop."""
 
 import os
 import pwd

@@ -1,4 +1,4 @@
-"""The workshop's parts without a hub: names, tries, PINs, what the teacher sees, what is refused before the start."""
+"""The parts of the workshop without a hub: names, tries, PINs, the teacher's view, and what is refused at the start."""
 
 import argparse
 import asyncio

@@ -1,4 +1,4 @@
-"""What goes wrong in a room, done for real: the seat comes back with its work, and the others notice nothing."""
+"""What goes wrong in a workshop, for real: the seat comes back with its work, and the others notice nothing."""
 
 import asyncio
 import signal
@@ -17,7 +17,7 @@ def said(run, kernel, code: str, seconds: float = 60) -> str:
 
 
 def eventually(run, attempt, seconds: float = 60) -> object:
-    """Wait until the coroutine that `attempt` makes neither fails nor returns something false."""
+    """Wait until the coroutine from `attempt` neither fails nor returns something false."""
     deadline = time.monotonic() + seconds
     while True:
         try:
