@@ -16,3 +16,27 @@ def test_after_a_restart_the_explorer_asks_to_run_its_cell_again(open_explorer):
     shown.notebook.run_all()
     shown.page.wait_for_function(f"() => !({TOLD})()")
     shown.notebook.console_errors.clear()
+
+
+REOPENED = """() => {
+    const model = window.jupyterapp.shell.currentWidget.context.model;
+    const widget = "application/vnd.jupyter.widget-view+json", notebook = model.toJSON();
+    for (const output of notebook.cells.flatMap(cell => cell.outputs ?? []))
+        if (output.data?.[widget]) output.data[widget].model_id = "of a kernel that has ended";
+    model.fromJSON(notebook);
+}"""
+
+
+def test_in_a_notebook_opened_again_the_explorer_asks_to_run_its_cell_again(open_explorer):
+    """JupyterLab wrote "Error displaying widget: model not found"."""
+    shown = open_explorer("Neighbourhood")
+    note, error = shown.page.locator(".patchcore-gone"), shown.page.get_by_text("model not found")
+    assert note.count() == 1 and not note.is_visible()
+    shown.page.evaluate(REOPENED)
+    error.wait_for(state="attached")
+    note.wait_for()
+    assert "Run this cell again" in note.inner_text() and not error.is_visible()
+    shown.notebook.run_all()
+    shown.page.locator(".patchcore-explorer").wait_for()
+    note.wait_for(state="hidden")
+    shown.notebook.console_errors.clear()

@@ -22,6 +22,7 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).parent.parent.parent
+GONE = ROOT / "patchcore_edu" / "explorers" / "machinery" / "gone.html"
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
 DRAWN = """from patchcore_edu import figures
 figure, _ = figures.grid(1, 1)
@@ -147,8 +148,13 @@ def test_explorers_lead_into_the_playground_or_live_in_the_page(built, folder):
     for cell, name in zip(book.cells[4:6], ("Neighbourhood", "PaintDefect"), strict=True):
         about = {"image/png": {"alt": "s"}, "explorer": {"name": name, "settings": "p=5&b=9"}}
         data = {"text/plain": "s", "image/png": PNG, "application/vnd.jupyter.widget-view+json": {"model_id": "1"}}
-        cell.outputs = [nbformat.v4.new_output("display_data", data, metadata=about)]
+        gone = {"text/plain": "", "text/html": GONE.read_text("utf-8")}
+        cell.outputs = [
+            nbformat.v4.new_output("display_data", data, metadata=about),
+            nbformat.v4.new_output("display_data", gone),
+        ]
     html = page(book, folder, title="One", playground=True)
+    assert "patchcore-gone" not in html
     assert html.count('href="playground.html#p=5&amp;b=9"') == 2
     assert html.count("<iframe") == 1 and 'src="playground.html#p=5&amp;b=9"' in html
     assert html.count('alt="s"') == 2 and html.count("<img") == 3

@@ -12,7 +12,7 @@ from matplotlib.image import imread
 
 from patchcore_edu import aggregate, explorers
 from patchcore_edu.explorers import Aggregation, Neighbourhood, PatchSet
-from patchcore_edu.explorers.machinery import kept_text
+from patchcore_edu.explorers.machinery import base, kept_text
 from patchcore_edu.explorers.machinery.base import KEPT, Explorer, Picture, choice, settings_that_fit, switch, whole
 
 PIPELINE = {"category": "brick", "conventions": "paper", "levels": (2, 3), "p": 3, "s": 1, "ratio": 0.01, "b": 9}
@@ -59,6 +59,15 @@ def test_every_explorer_is_complete_at_once_and_accessible(name):
     static = pixels(data["image/png"])
     assert static.shape[1] >= 800 and static.std() > 0.05
     assert isinstance(explorer.figure(), Figure)
+
+
+def test_beside_an_explorer_stands_what_to_do_when_it_is_gone(monkeypatch):
+    shown = []
+    monkeypatch.setattr(base, "display", lambda data, **_: shown.append(data))
+    Toy(p=3)._ipython_display_()
+    explorer, gone = shown
+    assert "application/vnd.jupyter.widget-view+json" in explorer
+    assert "hidden>Python has ended since, so this explorer is gone. Run this cell again.</p>" in gone["text/html"]
 
 
 def test_a_control_moves_the_state_and_the_state_moves_the_control():

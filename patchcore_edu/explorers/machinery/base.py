@@ -16,6 +16,7 @@ import anywidget
 import ipywidgets
 import numpy as np
 import traitlets
+from IPython.display import display
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
@@ -241,6 +242,12 @@ class Explorer:
         data = self.widget._repr_mimebundle_() | {"text/plain": caption, "image/png": render_png(self.figure(), 100)}
         explorer = {"name": type(self).__name__, "settings": self.settings()}
         return data, {"image/png": {"alt": caption}, "explorer": explorer}
+
+    def _ipython_display_(self) -> None:
+        data, metadata = self._repr_mimebundle_()
+        display(data, metadata=metadata, raw=True)
+        # Beside it what to do, for whoever opens the notebook when its Python has ended: no widget is left to say it.
+        display({"text/html": (HERE / "gone.html").read_text("utf-8"), "text/plain": ""}, raw=True)
 
     def settings(self) -> str:
         """The current settings as in the playground's address, e.g. `levels=2,3&p=3`."""
