@@ -145,7 +145,7 @@ async function openSource(source, before) {
   get("own").hidden = source !== "files";
   get("live").hidden = source !== "camera";
   const bundle = source === "files" || source === "camera" ? KNOWN.start.source : source;
-  // Until there are photographs of one's own, those from before stay.
+  // Until the user's own photographs are there, those from before stay.
   const first = { selected: KNOWN.selected };
   if (bundle === source) await take(await bundled(bundle), before ?? first);
   else if (!state.bank) await take(await bundled(bundle), first);
