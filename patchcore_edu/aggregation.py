@@ -1,6 +1,7 @@
 """Eq. (2): f_agg turns the vectors of a neighbourhood into one vector."""
 
 from collections.abc import Callable
+from math import isfinite
 
 import torch
 from torch.nn.functional import adaptive_avg_pool1d, avg_pool2d, unfold
@@ -77,7 +78,7 @@ def averaged(average: Callable[[torch.Tensor], torch.Tensor], values: torch.Tens
     tensor(2.0000e+38)
     """
     means = average(values)
-    if torch.compiler.is_exporting() or torch.isfinite(means.sum()):
+    if torch.compiler.is_exporting() or isfinite(means.sum().item()):
         return means
     smaller = average(values * 2.0**-32) * 2.0**32  # a power of two rounds nothing; sums of 2³² numbers then fit
     largest = torch.finfo(values.dtype).max

@@ -1,7 +1,7 @@
 """Clear errors for bad input: each names the argument, what it was, and what it may be."""
 
 from collections.abc import Iterable
-from math import inf
+from math import inf, isfinite
 from numbers import Integral, Real
 from reprlib import Repr
 from sys import float_info
@@ -91,7 +91,7 @@ def real_tensor(name: str, value: object, shape: str) -> torch.Tensor:
     if torch.compiler.is_exporting():  # a graph has no branch that depends on values
         return value
     # A sum is NaN or infinite as soon as one entry is, and needs no tensor of flags. Huge numbers may overflow, too.
-    if not torch.isfinite(value.sum()) and not torch.isfinite(value).all():
+    if not isfinite(value.sum().item()) and not torch.isfinite(value).all():
         raise ValueError(f"{name} holds NaN or infinite values; all its values must be finite")
     return value
 
