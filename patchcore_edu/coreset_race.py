@@ -1,6 +1,6 @@
 """Algorithm 1 without reading all of M for every pick: a race in which only the rows in front are watched."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from math import dist, inf, isfinite
 
@@ -146,26 +146,59 @@ class Race:
         bound = float(upper[rows].min()) if len(rows) < len(upper) else -inf
         far, entries = self.nearest[rows].numpy(), self._entries(rows)
         picks, n, known = np.empty(min(at_most, len(far)), int), 0, np.zeros(len(far), bool)
+        pairs = []
+
+        def measure(i: int) -> None:
+            if not known[i]:
+                value, far[i] = far[i], inf  # to be among the few even where many are as far
+                few = far.argpartition(-min(FEW, len(far)))[-FEW:]  # the next picks are likely to be among them, too
+                self.mutual[few], known[few], far[i] = self._squared(rows[few], entries).numpy(), True, value
+
         while n < len(picks):
             i = far.argmax()
             best, far[i] = far[i], -inf
-            close = best - slack <= bound or far[far.argmax()] >= best - 2 * slack
-            far[i] = best
-            if close:
-                i = self._close_call(far, slack, bound, rows, picks[:n])
-                if i is None:
+            j = far.argmax()
+            second, far[i] = far[j], best
+            following = [i]
+            if best - slack <= bound or second >= best - 2 * slack:
+                measure(i)
+                if n + 2 <= len(picks) and second - slack > bound and self._both_follow(far, i, j, slack):
+                    following = sorted((i, j))
+                    pairs.append((n, best + 2 * slack))
+                elif (i := self._close_call(far, slack, bound, rows, picks[:n])) is None:
                     break
-            if not known[i]:
-                far[i] = inf  # to be among the few even where many are as far
-                few = far.argpartition(-min(FEW, len(far)))[-FEW:]  # the next picks are likely to be among them, too
-                self.mutual[few], known[few] = self._squared(rows[few], entries).numpy(), True
-            picks[n] = i
-            n += 1
-            np.minimum(far, self.mutual[i], out=far)
-            far[i] = -inf
+                else:
+                    following = [i]
+            for i in following:
+                measure(i)
+                picks[n] = i
+                n += 1
+                np.minimum(far, self.mutual[i], out=far)
+                far[i] = -inf
+        for start in range(0, len(pairs), FEW // 2):
+            self._order(pairs[start : start + FEW // 2], rows, picks[:n])
         # The candidates are up to date already, the picks of this time included.
         self.nearest[rows], self.seen[rows] = torch.from_numpy(far), len(self.anchors) + n
         return rows[picks[:n]].tolist()
+
+    def _both_follow(self, far: np.ndarray, i: int, j: int, slack: float) -> bool:
+        """Whether i and j, the farthest, are the next two picks, whichever comes first."""
+        values = far[[i, j]]
+        far[[i, j]] = -inf
+        third, far[[i, j]] = far.max(), values
+        return third < values[1] - 2 * slack and self.mutual[i, j] >= values[0] + 2 * slack
+
+    def _order(self, pairs: list[tuple[int, float]], rows: torch.Tensor, picks: np.ndarray) -> None:
+        """Put pairs in order, by differences: of equally far picks the lower row is first already.
+
+        A pair is the place of its first pick, and the square within which the nearest entry is.
+        """
+        places = [n + k for n, _ in pairs for k in (0, 1)]
+        near, before = [within for _, within in pairs for _ in (0, 1)], [n for n, _ in pairs for _ in (0, 1)]
+        exact = self._by_differences(picks[places], near, rows, picks, before)
+        for (n, _), first, second in zip(pairs, exact[::2], exact[1::2], strict=True):
+            if second > first:
+                picks[[n, n + 1]] = picks[[n + 1, n]]
 
     def _close_call(
         self, far: np.ndarray, slack: float, bound: float, rows: torch.Tensor, picks: np.ndarray
@@ -174,12 +207,19 @@ class Race:
         close = np.flatnonzero(far >= far.max() - 2 * slack)
         if len(close) > FEW:
             return None
+        exact = self._by_differences(close, far[close] + 2 * slack, rows, picks, [len(picks)] * len(close))
+        return close[exact.index(max(exact))] if max(exact) ** 2 > bound else None
+
+    def _by_differences(
+        self, close: np.ndarray, near: Sequence[float], rows: torch.Tensor, picks: np.ndarray, before: list[int]
+    ) -> list[float]:
+        """From each of these candidates to its nearest anchor or pick, of so many picks: it is within √near."""
         exact, picked = [], rows.numpy()[picks]
         to_anchors, to_picks = self._squared(rows[close], self.entries).numpy(), self.mutual[picks[:, None], close].T
-        for i, anchors, others in zip(close, to_anchors, to_picks, strict=True):
-            near = far[i] + 2 * slack
-            exact.append(self._exact(rows[i], *self.anchors[anchors <= near], *picked[others <= near]))
-        return close[exact.index(max(exact))] if max(exact) ** 2 > bound else None
+        for i, within, n, anchors, others in zip(close, near, before, to_anchors, to_picks, strict=True):
+            nearest = *self.anchors[anchors <= within], *picked[:n][others[:n] <= within]
+            exact.append(self._exact(rows[i], *nearest))
+        return exact
 
     def _exact(self, row: int, *entries: int) -> float:
         """The distance from a row to the nearest of these entries."""
