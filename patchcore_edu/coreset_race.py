@@ -277,22 +277,19 @@ class CloseRace(Race):
 
     def picks(self, at_most: int) -> list[int]:
         farthest = float(self.nearest.max())
-        least = farthest - 2 * farthest * self.error
-        rows = (self.nearest >= least).nonzero()[:CANDIDATES, 0]
+        rows = (self.nearest == farthest).nonzero()[:CANDIDATES, 0]
         if len(rows) < CANDIDATES:
             return super().picks(at_most)
         # More rows are as far than there are candidates: in their order, each that none before it has come near to.
         mutual, picks = self._squared(rows, self._entries(rows)).numpy(), []
         for i in range(len(rows)):
-            if len(picks) < at_most and (mutual[picks, i] >= least).all():
+            if len(picks) < at_most and (mutual[picks, i] >= farthest).all():
                 picks.append(i)
         return rows[picks].tolist()
 
     def _close_call(self, far: np.ndarray, slack: float, bound: float, *rest) -> int | None:
         i = far.argmax()
-        if (far[far >= far[i] - 2 * slack] == far[i]).all():
-            return i if far[i] > bound else None
-        return super()._close_call(far, slack, bound, *rest)
+        return i if far[i] > bound else None  # rows that are no candidates may be as far as the last of them
 
     def _errors(self) -> torch.Tensor:
-        return self.nearest.clamp(min=0).mul_(self.error)
+        return torch.zeros_like(self.nearest)  # what differences say in double precision decides

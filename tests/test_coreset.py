@@ -208,6 +208,17 @@ def test_among_ties_that_a_scale_rounds_each_pick_is_the_farthest_but_for_the_la
         nearest = {i: min(distance, squared(i, pick)) for i, distance in nearest.items()}
 
 
+@pytest.mark.parametrize("n", [70, 200, 900, 2000])
+def test_rows_that_differ_by_rounding_alone_are_all_picked(n):
+    """Unit vectors, seen from the first pick in their centre: more of them than are looked at together."""
+    M = random_vectors(n, 16, dtype=torch.float64)
+    M = torch.cat([torch.zeros(1, 16, dtype=torch.float64), M / M.norm(dim=1, keepdim=True)])
+    seed = next(s for s in range(10_000) if greedy_coreset(M, size=1, seed=s) == 0)
+    chosen = greedy_coreset(M, size=n, seed=seed).tolist()
+    assert len(set(chosen)) == n
+    assert_each_is_the_farthest(M, chosen)
+
+
 def test_threads_give_the_same_picks():
     M, threads = random_vectors(9000, 16), torch.get_num_threads()
     alone = greedy_coreset(M, size=300)
