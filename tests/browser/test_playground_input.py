@@ -188,7 +188,7 @@ def test_copying_without_permission(open_playground):
     page = opened.page
     page.get_by_role("button", name="Code").click()
     page.get_by_role("button", name="Copy").click()
-    expect(page.locator("#copied")).to_contain_text("copy it by keys")
+    expect(page.locator("#copied")).to_contain_text("copy it with the keyboard")
     assert page.evaluate("getSelection().toString().trim()") == page.locator("#code-text").text_content()
     assert opened.errors == []
 

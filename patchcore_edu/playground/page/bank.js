@@ -59,8 +59,8 @@ function pointAtEntry(row) {
   const { image, at } = origin(row);
   const found = cellsOf(row).length;
   get("nearest-text").innerHTML =
-    `You point at the patch at (${at.join(", ")}) of good photograph ${image + 1}. It is the <span class="nearest">nearest remembered</span> ` +
-    `for ${found} of the ${state.verdict.index.length} patches of the photograph that is judged${found ? ": see the frames" : ""}.`;
+    `You are pointing at the patch at (${at.join(", ")}) of good photograph ${image + 1}. It is the <span class="nearest">nearest remembered</span> ` +
+    `for ${found} of the ${state.verdict.index.length} patches of the test image${found ? ": see the frames" : ""}.`;
 }
 
 /** The row that is kept nearest to a place [x, y] in the small picture of good photograph i, or null. */

@@ -138,7 +138,7 @@ function pointAt([x, y]) {
   drawCell();
 }
 
-/** What one points at in a part of the page is said to `over(canvas, event)`; with null when one points there no more. */
+/** Tells `over(canvas, event)` what is pointed at in a part of the page; null when nothing is any more. */
 function connectPointing(id, over) {
   for (const type of ["pointerdown", "pointermove"]) {
     get(id).addEventListener(type, (event) => event.target.matches("canvas") && over(event.target, event));

@@ -57,7 +57,7 @@ function connectLessons() {
       await navigator.clipboard.writeText(get("code-text").textContent);
       get("copied").textContent = "copied";
     } catch {
-      get("copied").textContent = "This browser does not let a page copy. The code is selected: copy it by keys."; // without https
+      get("copied").textContent = "This browser does not let pages copy. The code is selected: copy it with the keyboard."; // without https
     }
   });
 }
