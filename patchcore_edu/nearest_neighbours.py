@@ -107,7 +107,7 @@ def _in_doubt(
     Vectors whose squares overflow or vanish leave every query in doubt.
     """
     dtype, farthest = queries.dtype, distance[:, -1]
-    norm = torch.cat([torch.linalg.vector_norm(block - shift, dim=1) for block in queries.split(TILE)])
+    norm = torch.cat([(block - shift).square_().sum(1).sqrt_() for block in queries.split(TILE)])
     smallest, largest = torch.finfo(dtype).tiny ** 0.25, torch.finfo(dtype).max ** 0.25
     sure = (farthest * TRUSTED[dtype] >= norm) & (farthest >= smallest) & (norm <= largest) & (farthest <= largest)
     if max(map(abs, torch.stack(vectors.aminmax()).tolist())) > largest:
@@ -196,6 +196,6 @@ def _exact(queries: torch.Tensor, vectors: torch.Tensor, index: torch.Tensor) ->
     for start in range(0, len(queries), step):
         rows = slice(start, start + step)
         found = vectors.index_select(0, index[rows].flatten()).unflatten(0, index[rows].shape)
-        distance[rows] = torch.linalg.vector_norm(found - queries[rows, None], dim=2)
+        distance[rows] = (found - queries[rows, None]).square_().sum(2).sqrt_()
     distance, order = distance.sort(dim=1, stable=True)
     return distance, index.gather(1, order)

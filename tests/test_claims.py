@@ -276,7 +276,7 @@ def test_what_p_does_to_good_crops_and_to_each_kind_of_defect():
     median = {p: by_p(p)[1] for p in (1, 3)}
     lead = {kind: median[3][kind] / median[3]["good"] for kind in KINDS}
     assert f"{median[1]['good']:.1f} to {median[3]['good']:.1f}, a factor of {few['good']:.1f}" in prose("09")
-    assert f"by {lead['scratch'] - 1:.0%}, a smear only by {lead['smear'] - 1:.0%}".replace("%", " %") in prose("09")
+    assert f"by {lead['scratch'] - 1:.0%}, a smear by only {lead['smear'] - 1:.0%}".replace("%", " %") in prose("09")
     assert f"a factor of {inside['good']:.1f}, as much as scratches" in prose("09")
     assert f"more than blobs ({inside['blob']:.1f}) and smears ({inside['smear']:.1f})" in prose("09")
     assert f"{inside['scratch']:.1f}" == f"{inside['good']:.1f}"

@@ -1,5 +1,6 @@
 """Reading what a learner's function returned, comparing it with the right answer, and showing both."""
 
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from itertools import islice
@@ -72,7 +73,7 @@ def _cells_apart(yours: list, expected: list) -> dict[str, str] | None:
     if yours == expected:
         return None
     rows = {"yours": f"{len(yours)} cells: {show(yours)}", "expected": f"{len(expected)} cells: {show(expected)}"}
-    twice = sorted({cell for cell in yours if yours.count(cell) > 1})
+    twice = sorted(cell for cell, times in Counter(yours).items() if times > 1)
     apart = {
         "missing": sorted(set(expected) - set(yours)),
         "too many": sorted(set(yours) - set(expected)),
