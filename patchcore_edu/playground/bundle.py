@@ -35,6 +35,7 @@ SCRIPTS = (
     "picture.js",
     "bank.js",
     "scores.js",
+    "pointing.js",
     "controls.js",
     "lessons.js",
     "main.js",

@@ -194,6 +194,91 @@ def test_every_control(shared_playground):
         assert filled == address or name in ("b", "sigma")  # these two need no other bank
 
 
+def test_each_control_is_explained(shared_playground):
+    """One line, about the control pointed at or focused; a screen reader reads it with the control."""
+    page = shared_playground.page
+    groups = page.locator("#controls fieldset")
+    for group in groups.all():
+        line = page.locator(f"#{group.get_attribute('aria-describedby')}")
+        group.locator("input").last.hover(force=True)
+        expect(page.locator("#help span:visible")).to_have_count(1)
+        expect(line).to_be_visible()
+    page.locator("#controls [name=s]:checked").focus()
+    expect(page.locator("#help span:visible")).to_contain_text("Stride s: a patch is taken at every s-th cell only")
+
+
+def test_the_outcome_stands_on_the_first_screen(shared_playground):
+    page = shared_playground.page
+    outcome = page.locator("#outcome")
+    seen = page.evaluate("""async () => {
+        const texts = [];
+        const watcher = new MutationObserver(() => texts.push(document.getElementById("outcome").textContent));
+        watcher.observe(document.getElementById("outcome"), {childList: true});
+        await patchcore.set({p: 5});
+        watcher.disconnect();
+        return texts;
+    }""")
+    assert seen[0] == "judging …" and any("judging 5 of 16 …" in text for text in seen)
+    score, threshold = page.evaluate("[patchcore.state.verdict.score, patchcore.state.threshold]")
+    expect(outcome).to_contain_text(f"score s = {score:.1f}, threshold {threshold:.1f}: no alarm · ")
+    expect(outcome).to_contain_text("of 6 defects are found; ")
+    page.evaluate("window.scrollTo(0, 0)")
+    box = outcome.bounding_box()
+    assert box["y"] + box["height"] < 400
+
+
+@pytest.mark.parametrize("picture", ["#photograph", "#map", "#tiles canvas >> nth=1"])
+def test_a_click_holds_a_patch(shared_playground, picture):
+    page = shared_playground.page
+    farthest = page.locator("#photograph-text").text_content()
+    canvas = page.locator(picture)
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+
+    def at(x, y):
+        return {"x": x * box["width"], "y": y * box["height"]}
+
+    for let_go in (lambda: page.keyboard.press("Escape"), page.get_by_role("button", name="Farthest patch").click):
+        canvas.click(position=at(0.52, 0.27))
+        canvas.hover(position=at(0.8, 0.8))
+        page.mouse.move(0, 0)
+        assert page.evaluate("patchcore.state.cell") == [7, 14]
+        expect(page.locator("#photograph-text")).to_contain_text("held patch at (h, w) = (7, 14)")
+        canvas.click(position=at(0.8, 0.8))
+        assert page.evaluate("patchcore.state.cell") == [22, 22]
+        page.mouse.move(0, 0)
+        let_go()
+        page.mouse.move(0, 0)
+        expect(page.locator("#photograph-text")).to_have_text(farthest)
+    assert page.evaluate("patchcore.state.strokes") == []
+
+
+def test_painting_on_a_good_photograph(shared_playground):
+    page = shared_playground.page
+    page.get_by_role("button", name="brick, scratch 1").click()
+    page.get_by_role("button", name="Paint on a good one").click()
+    expect(page.locator("#photograph-text")).to_contain_text("good")
+    shared_playground.settled()
+    before = page.evaluate("patchcore.state.verdict.score")
+    assert before < page.evaluate("patchcore.state.threshold")
+    box = page.locator("#photograph").bounding_box()
+    page.mouse.move(box["x"] + 60, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 200, box["y"] + 170, steps=5)
+    page.mouse.up()
+    said = f"Before your painting its score s was {before:.1f}: this was good, and you made it an alarm."
+    expect(page.locator("#verdict")).to_contain_text(said)
+    page.get_by_role("button", name="Clear").click()
+    expect(page.locator("#verdict")).not_to_contain_text("painting")
+
+
+@pytest.mark.parametrize("settings, spread", [({}, False), ({"s": 4, "sigma": 0}, True), ({"border": "valid"}, True)])
+def test_where_the_glow_lies_beside_the_frame_the_map_says_so(shared_playground, settings, spread):
+    page = shared_playground.page
+    page.evaluate("(settings) => patchcore.set(settings)", settings)
+    assert ("may lie beside its frame" in page.locator("#map-text").text_content()) == spread
+
+
 def test_every_stage_answers_when_another_is_touched(shared_playground):
     """The map and the feature maps point at a cell; the bank's pictures and its slider at where an entry is nearest."""
     page = shared_playground.page
@@ -294,14 +379,28 @@ def test_each_break_says_what_it_does(shared_playground):
             expect(page.locator(text)).to_contain_text("of 6 defects are found")
             expect(page.locator(text)).to_contain_text(told)
         sides = page.locator("#dots button:not([data-side=''])")
-        assert sides.count() == page.locator("#scores-text").text_content().count("(s ")
+        assert sides.count() == page.locator("#scores-text").text_content().count("(score s ")
     page.get_by_role("button", name="as before").click()
     shared_playground.until("patchcore.state.bank.settings.levels.length === 2")
+    page.get_by_role("button", name="Code").click()  # the photograph stays in sight: one is open at a time
+    expect(page.locator("#breaks")).to_be_hidden()
     page.get_by_role("button", name="Break it").click()
+    expect(page.locator("#code")).to_be_hidden()
+    page.get_by_role("button", name="Close").click()
+    expect(page.locator("#breaks")).to_be_hidden()
+    expect(page.get_by_role("button", name="Break it")).to_be_focused()
 
 
-def test_the_tour_moves_the_controls(shared_playground):
+def test_the_tour_moves_the_controls(shared_playground, backbone):
     page = shared_playground.page
+    numbers = []  # with p = 3 and 5, the score of the first scratch and the threshold
+    _, held, judged = chosen("brick")
+    images = torch.stack([sample.image for sample in [judged[4], *held]])
+    for p in (3, 5):
+        scratch, *good = fitted(dict(zip(NAMES, SETTINGS[0], strict=True)) | {"p": p}, backbone).predict(images).score
+        numbers += [float(scratch), float(max(good))]
+    s, threshold = (f"falls from {numbers[k]:.1f} to {numbers[k + 2]:.1f}" for k in (0, 1))
+    went = f"Here the score s {s}, and the threshold {threshold}. The next step returns to p = 3."
     before = page.evaluate("[patchcore.state.radius, patchcore.state.threshold]")
     page.get_by_role("button", name="Take the tour").click()
     for step in range(1, 9):
@@ -311,10 +410,21 @@ def test_the_tour_moves_the_controls(shared_playground):
             shared_playground.settled()
             after = page.evaluate("[patchcore.state.radius, patchcore.state.threshold]")
             assert after[0] > before[0] and after[1] > before[1]
-            expect(page.locator("#scores-text")).to_contain_text("Changed sides: brick, blob")
+            for text in ("#scores-text", "#story-added"):
+                expect(page.locator(text)).to_contain_text("Changed sides: brick, blob")
+            # The patch shown as forgotten, judged by the package's models.
+            expect(page.locator("#forgotten canvas")).to_be_visible()
+            patch = page.evaluate("patchcore.state.cover.indexOf(patchcore.state.radius)")
+            photograph = PhotoTextures("brick", "train")[patch // 784].image[None]
+            told = page.locator("#forgotten b").all_text_contents()
+            for selection, number in zip(("greedy", "random"), told, strict=True):
+                model = fitted(dict(zip(NAMES, SETTINGS[0], strict=True)) | {"selection": selection}, backbone)
+                assert f"{float(model.predict(photograph).patch_distance.flatten()[patch % 784]):.1f}" == number
         shared_playground.until(f"patchcore.state.settings.sigma === {0 if step == 6 else 4}")
-        assert page.evaluate("patchcore.state.settings.p") == (5 if step == 4 else 3)
+        shared_playground.until(f"patchcore.state.settings.p === {5 if step == 4 else 3}")
         shared_playground.settled()
+        if step == 4:  # of this photograph, what the package's model says
+            expect(page.locator("#story-added")).to_have_text(went)
         page.locator("#story-next").click()
     expect(page.locator("#story")).to_be_hidden()
     assert page.evaluate("patchcore.state.settings.selection") == "random"
@@ -332,6 +442,25 @@ def test_what_the_tour_speaks_of_is_not_hidden_behind_its_sentence(shared_playgr
         assert story["y"] >= 0 and lit["y"] >= story["y"] + story["height"], step
         assert lit["y"] + lit["height"] <= 845, step
         page.locator("#story-next").click()
+    page.set_viewport_size({"width": 1280, "height": 900})
+
+
+def test_on_a_phone_the_tour_brings_the_control_into_sight(shared_playground):
+    page = shared_playground.page
+    page.set_viewport_size({"width": 390, "height": 844})
+    strip = page.locator("#controls")
+    page.evaluate("document.getElementById('controls').scrollTo(0, 0)")
+    expect(strip).to_have_class("more")
+    page.get_by_role("button", name="Break it").click()
+    for button, name in (("b = 2", "b"), ("clip at the border", "border"), ("level 4", "levels")):
+        page.get_by_role("button", name=button, exact=True).click()
+        shared_playground.settled()
+        box = page.locator(f"#group-{name}").bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= 390, name
+        expect(page.locator(f"#help-{name}")).to_be_visible()
+    page.evaluate("document.getElementById('controls').scrollTo(9999, 0)")
+    expect(strip).not_to_have_class("more")
+    page.get_by_role("button", name="Close").click()
     page.set_viewport_size({"width": 1280, "height": 900})
 
 
@@ -367,9 +496,8 @@ def test_it_is_no_wider_than_the_window(shared_playground, width):
     page.set_viewport_size({"width": width, "height": 844})
     for button in ("Break it", "Code"):
         page.get_by_role("button", name=button).click()
-    assert page.evaluate("document.documentElement.scrollWidth") == width
-    for button in ("Break it", "Code"):
-        page.get_by_role("button", name=button).click()
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+    page.get_by_role("button", name="Code").click()
     page.set_viewport_size({"width": 1280, "height": 900})
 
 

@@ -64,7 +64,9 @@ def test_a_tab_that_is_loaded_again_has_lost_nothing(open_playground):
 def test_a_browser_that_lacks_something(open_playground, missing):
     opened = open_playground(before=f"delete globalThis.{missing}")
     expect(opened.page.locator("#loading-text")).to_contain_text(f"{missing} is missing")
-    assert opened.page.locator("#verdict").text_content().startswith("s = ")  # of the picture that was made before
+    assert (
+        opened.page.locator("#verdict").text_content().startswith("score s = ")
+    )  # of the picture that was made before
 
 
 def test_own_photographs(shared_playground, tmp_path):
@@ -140,11 +142,15 @@ def test_dropped_files(shared_playground):
     page.evaluate("patchcore.set({source: 'files'})")
     assert page.evaluate(DROP, ["drop-good", [[f"{i}.png", png(i)] for i in range(3)]])
     expect(page.locator("#own-text")).to_contain_text("3 good (2 for the bank, 1 held out")
+    expect(page.locator("#borrowed")).to_have_text("brick still shown until you choose pictures")
+    assert page.evaluate("getComputedStyle(document.querySelector('main')).opacity") < "0.5"
     name = "<b id=injected>&amp;.png"
     assert page.evaluate(DROP, ["drop-test", [[name, png(9)], ["z.txt", "aGVsbG8="]]])
     expect(page.locator("#message")).to_contain_text("cannot read z.txt as a picture")
     expect(page.locator("#own-text")).to_contain_text("1 to test")
     expect(page.locator("#photograph-text")).to_contain_text(name)
+    expect(page.locator("#borrowed")).to_be_hidden()
+    assert page.evaluate("getComputedStyle(document.querySelector('main')).opacity") == "1"
     shared_playground.settled()
     page.evaluate("patchcore.set({p: 5})")
     expect(page.locator("#scores-text")).to_contain_text("of 1 photographs raise")

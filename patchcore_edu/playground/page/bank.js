@@ -1,9 +1,10 @@
 /* The memory bank: the good photographs, the patches that are remembered of them, and the nearest one. */
 
 /** Where a kept row was seen: the number of its photograph, and its cell. */
-function origin(row) {
-  const { picks, height, width } = state.bank;
-  const patch = picks[row];
+const origin = (row) => whereIs(state.bank.picks[row]);
+
+function whereIs(patch) {
+  const { height, width } = state.bank;
   const place = patch % (height * width);
   return { image: Math.floor(patch / (height * width)), at: [Math.floor(place / width), place % width] };
 }
@@ -137,8 +138,9 @@ function drawSupport() {
   get("support-text").innerHTML =
     support.length === 1
       ? "b = 1: no neighbours of m* are weighed, <i>w</i> = 1."
-      : `N<sub>b</sub>(m*): m* and its neighbours in the bank, each with its distance from the farthest patch. The farther they are ` +
-        `than m*, the nearer <i>w</i> is to 1: here it is <b>${number(s / (sStar || 1), 3)}</b>.${more}`;
+      : `N<sub>b</sub>(m*): m* and its neighbours in the bank, each with its distance <i>d</i> from the farthest patch. By eq. (7), ` +
+        "<i>w</i> = 1 − e<sup><i>d</i>(m*)</sup> / Σ e<sup><i>d</i>(m)</sup>, the sum over all of them: the farther the others are " +
+        `than m*, the nearer <i>w</i> is to 1. Here it is <b>${number(s / (sStar || 1), 3)}</b>.${more}`;
 }
 
 function drawNearest() {
@@ -154,6 +156,6 @@ function drawNearest() {
   get("nearest-text").innerHTML =
     `Its nearest entry <span class="nearest">m*</span> is from good photograph ${image + 1}, cell (${place.join(", ")}). ` +
     (k === patch
-      ? `This is the patch farthest from the bank: s* = ${number(sStar)}, and s = <i>w</i> · s* = ${number(s)}.`
+      ? `This is the patch farthest from the bank: its distance is s* = ${number(sStar)}, and the score s = <i>w</i> · s* = ${number(s)}.`
       : `The patch farthest from the bank is at (${Math.floor(patch / width)}, ${patch % width}).`);
 }

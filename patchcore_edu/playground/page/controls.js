@@ -1,24 +1,28 @@
-/* The controls, the brush on the canvas, the drop areas and the camera: what one does becomes a change of the state. */
+/* The controls, the drop areas and the camera: what one does becomes a change of the state. */
 
 let camera = null;
 
+/* [setting, legend, values, what it does] */
 const CONTROLS = [
-  ["source", "photographs", SOURCES],
-  ["levels", "levels j of the network", [1, 2, 3, 4]],
-  ["p", "p, cells across a patch", offered.p],
-  ["s", "s, stride", offered.s],
-  ["border", "past the border", offered.border],
-  ["ratio", "kept of the bank", [0.01, 0.1, 1]],
-  ["selection", "chosen", ["greedy", "random"]],
-  ["b", "b, neighbours in s", [1, 2, 5, 9, 20]],
-  ["sigma", "σ, pixels", offered.sigma],
+  ["source", "photographs", SOURCES, "Photographs: good ones fill the bank, other good ones set the threshold, and the rest are judged. Your own stay on this page."],
+  ["levels", "levels j of the network", [1, 2, 3, 4], "Levels j: the feature maps whose numbers make a patch embedding. A deeper level sees more of the photograph, on a coarser grid."],
+  ["p", "p, cells across a patch", offered.p, "Patch size p: a patch embedding is the mean over p × p neighbouring cells; with p = 1 it is the cell alone."],
+  ["s", "stride s, in cells", offered.s, "Stride s: a patch is taken at every s-th cell only, down and across; with s = 4, about a sixteenth of them."],
+  ["border", "past the border", offered.border, "Cells past the border: with zero they count as zeros; with clip the mean is over the cells inside; with valid, patches that reach past it are left out."],
+  ["ratio", "kept of the bank", [0.01, 0.1, 1], "Kept of the bank: the part of the good patches that is remembered. With fewer, the search is faster and rare ones may be forgotten."],
+  ["selection", "chosen", ["greedy", "random"], "Chosen: greedy takes the patch farthest from those it has, again and again, so rare ones are kept; random draws them by chance."],
+  ["b", "b, neighbours in the score’s weight", [1, 2, 5, 9, 20], "Neighbours b: m* and the b − 1 entries nearest to it count in the weight w of the score s; with b = 1, w is 1."],
+  ["sigma", "σ of the smoothing, pixels", offered.sigma, "Smoothing σ: the width, in pixels, of the Gaussian that smooths the anomaly map. The score s is taken before, so it stays."],
 ];
 const WORDS = { files: "your files", 0.01: "1 %", 0.1: "10 %" };
 
 function connect() {
-  for (const [name, title, values] of CONTROLS) {
-    const group = document.createElement("fieldset");
+  for (const [name, title, values, help] of CONTROLS) {
+    const group = Object.assign(document.createElement("fieldset"), { id: `group-${name}` });
     group.innerHTML = `<legend>${title}</legend><div class="choices"></div>`;
+    group.setAttribute("aria-describedby", `help-${name}`);
+    get("help").append(Object.assign(document.createElement("span"), { id: `help-${name}`, textContent: help, hidden: true }));
+    for (const type of ["pointerover", "focusin"]) group.addEventListener(type, () => explain(name));
     for (const value of values) {
       const label = document.createElement("label");
       const input = Object.assign(document.createElement("input"), {
@@ -35,18 +39,28 @@ function connect() {
     get("controls").append(group);
   }
   get("controls").addEventListener("submit", (event) => event.preventDefault());
-  const strip = Array.from({ length: 9 }, (_, i) => INFERNO[Math.min(255, 32 * i)]);
+  const colours = Array.from({ length: 9 }, (_, i) => INFERNO[Math.min(255, 32 * i)]);
   const css = (colour) => `rgb(${colour & 255}, ${(colour >> 8) & 255}, ${colour >> 16})`;
-  get("bar").querySelector("i").style.background = `linear-gradient(90deg, ${strip.map(css).join()})`;
+  get("bar").querySelector("i").style.background = `linear-gradient(90deg, ${colours.map(css).join()})`;
   get("photograph").style.backgroundImage = `url(${KNOWN.first.photograph})`;
   get("map").style.backgroundImage = `url(${KNOWN.first.map})`;
   get("map-high").textContent = "";
   get("course").hidden = !KNOWN.course;
-  get("verdict").innerHTML = `s = <b>${number(KNOWN.first.score)}</b>, highest of good photographs <b>${number(KNOWN.first.threshold)}</b>`;
+  get("verdict").innerHTML = inWords(KNOWN.first.score, KNOWN.first.threshold);
   connectBrush();
   connectFiles();
   connectLessons();
   addEventListener("resize", draw);
+  // On a phone the controls are a strip; it fades where more of them follow.
+  const strip = get("controls");
+  const fade = () => strip.classList.toggle("more", strip.scrollLeft + strip.clientWidth < strip.scrollWidth - 4);
+  strip.addEventListener("scroll", fade);
+  new ResizeObserver(fade).observe(strip);
+}
+
+/** The line under the controls is about this one. */
+function explain(name) {
+  for (const line of get("help").children) line.hidden = line.id !== `help-${name}`;
 }
 
 async function chosen(name, value) {
@@ -80,6 +94,11 @@ function drawControls() {
     const value = state.settings[input.name];
     input.checked = input.name === "levels" ? value.includes(Number(input.value)) : String(value) === input.value;
   }
+  const { shownSource, settings: { source } } = state;
+  const borrowed = source !== shownSource;
+  document.body.classList.toggle("borrowed", borrowed);
+  get("borrowed").hidden = !borrowed;
+  get("borrowed").textContent = `${WORDS[shownSource] ?? shownSource} still shown until you ${source === "camera" ? "take" : "choose"} pictures`;
   get("code-text").textContent = inPython(state.settings);
   get("code-about").textContent = aboutPython(state.settings);
 }
@@ -95,9 +114,19 @@ function showProgress(part, text) {
 }
 
 function select(i) {
-  Object.assign(state, { selected: i, strokes: [], painted: null, cell: null });
+  Object.assign(state, { selected: i, strokes: [], painted: null, cell: null, held: false });
   drawTools();
   return need("judge");
+}
+
+/** A good photograph to paint on: one that raises no alarm, if there is one. */
+async function selectGood() {
+  const { test } = state.groups;
+  const good = test.filter((one) => kind(one) === "good");
+  const quiet = good.find((one) => alarms()?.get(one) === false) ?? good[0];
+  if (!quiet) throw new Error("None of the photographs to test is known to be good.");
+  get("photograph").scrollIntoView({ block: "nearest" });
+  await select(test.indexOf(quiet));
 }
 
 function drawTools() {
@@ -123,115 +152,6 @@ function remembered() {
   } catch {
     return null;
   }
-}
-
-/** The place [x, y] of an event in a canvas, of `units` across. */
-function placeIn(canvas, event, units) {
-  const box = canvas.getBoundingClientRect();
-  const at = (k) => Math.min(units - 1, Math.max(0, Math.floor(k * units)));
-  return [at((event.clientX - box.left) / box.width), at((event.clientY - box.top) / box.height)];
-}
-
-function pointAt([x, y]) {
-  if (!state.verdict) return;
-  state.cell = [rowAt(y, state.verdict.height), rowAt(x, state.verdict.width)];
-  drawCell();
-}
-
-/** Tells `over(canvas, event)` what is pointed at in a part of the page; null when nothing is any more. */
-function connectPointing(id, over) {
-  for (const type of ["pointerdown", "pointermove"]) {
-    get(id).addEventListener(type, (event) => event.target.matches("canvas") && over(event.target, event));
-  }
-  // A finger that is lifted leaves, too; what it touched stays.
-  get(id).addEventListener("pointerleave", (event) => event.pointerType !== "touch" && over(null));
-}
-
-/** The photograph's pixels with the strokes on them, or null if there are none. */
-const painted = () =>
-  state.strokes.length ? state.strokes.reduce((pixels, stroke) => paint(pixels, SIDE, stroke), shown().pixels) : null;
-
-function repaint() {
-  state.painted = painted();
-  drawTools();
-  return need("judge");
-}
-
-function connectBrush() {
-  const canvas = get("photograph");
-  const at = (event) => placeIn(canvas, event, SIDE);
-  const brush = (path) => ({
-    path,
-    brush: Number(get("brush-size").value),
-    grey: Number(get("brush-grey").value),
-    smear: get("brush-kind").value === "smear",
-  });
-  let below = null; // the photograph under the stroke that is being drawn
-  let stroke = null;
-  // The map and the feature maps show the whole photograph, too.
-  for (const id of ["photograph", "map", "tiles"]) {
-    connectPointing(id, (canvas, event) => {
-      if (canvas) return pointAt(placeIn(canvas, event, SIDE));
-      if (stroke || !state.cell) return;
-      state.cell = null;
-      drawCell();
-    });
-  }
-  connectPointing("thumbs", (canvas, event) =>
-    pointAtEntry(canvas && entryAt([...get("thumbs").children].indexOf(canvas), placeIn(canvas, event, 100))),
-  );
-  const follow = () => {
-    state.painted = paint(below, SIDE, stroke);
-    drawPhotograph(state.painted);
-    need("judge").catch(() => {});
-  };
-  canvas.addEventListener("pointerdown", (event) => {
-    if (!state.verdict || camera) return;
-    canvas.setPointerCapture(event.pointerId);
-    below = state.painted ?? shown().pixels;
-    stroke = brush([at(event)]);
-  });
-  canvas.addEventListener("pointermove", (event) => {
-    if (!stroke) return;
-    const place = at(event);
-    const last = stroke.path.at(-1);
-    if (last[0] === place[0] && last[1] === place[1]) return;
-    stroke.path.push(place);
-    follow();
-  });
-  const end = () => {
-    if (stroke && stroke.path.length > 1) state.strokes.push(stroke);
-    stroke = null;
-    drawTools();
-  };
-  canvas.addEventListener("pointerup", end);
-  canvas.addEventListener("pointercancel", end);
-  const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
-  canvas.addEventListener("keydown", (event) => {
-    if (!state.verdict) return;
-    const [h, w] = cell();
-    const middle = (k) => Math.round(corner(k) + stride() / 2);
-    if (event.key in MOVES) {
-      const [down, right] = MOVES[event.key];
-      pointAt([middle(w + right), middle(h + down)]);
-    } else if (event.key === " ") {
-      const [y, x] = [middle(h), middle(w)];
-      state.strokes.push(brush([[x, y]]));
-      repaint();
-    } else return;
-    event.preventDefault();
-  });
-  get("brush-kind").addEventListener("change", () => {
-    get("grey-label").hidden = get("brush-kind").value === "smear";
-  });
-  get("undo").addEventListener("click", () => {
-    state.strokes.pop();
-    repaint();
-  });
-  get("clear").addEventListener("click", () => {
-    state.strokes = [];
-    repaint();
-  });
 }
 
 const own = { good: [], test: [] };

@@ -124,11 +124,11 @@ async function judge({ photograph, details, b, sigma }) {
   };
 }
 
-/** max over M of the distance to the nearest row of M_C. */
-async function coveringRadius() {
+/** The distance of each row of M to the nearest one of M_C. Their maximum is the covering radius. */
+async function cover() {
   const { bank, vectors, dim } = fitted;
   const queries = tensor(bank, [bank.length / dim, dim]);
-  return (await run("search", { queries, vectors })).distance.data.reduce((a, b) => Math.max(a, b), 0);
+  return (await run("search", { queries, vectors })).distance.data;
 }
 
 const methods = {
@@ -150,7 +150,7 @@ const methods = {
   },
   fit: ({ photographs, settings }) => fit(photographs, settings),
   judge,
-  radius: coveringRadius,
+  cover,
   resize: async ({ planes, height, width, target }) =>
     (
       await run("resize", {

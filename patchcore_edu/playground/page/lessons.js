@@ -2,16 +2,16 @@
 
 const DEFAULTS = { levels: [2, 3], p: 3, s: 1, border: "zero", ratio: 0.01, selection: "greedy", b: 9, sigma: 4 };
 
-/* [a sentence, the part of the page it is about, settings, which photograph] */
+/* [a sentence, the part of the page it is about, settings, which photograph, what to add when all is judged] */
 const TOUR = [
   ["This photograph of a wall has a scratch, and PatchCore has never been shown a scratch.", "photograph", {}, 4],
   ["It has only been shown eight good photographs. Watch it choose: each blue square is a patch that it remembers.", "thumbs", {}, 4],
   ["A network trained on other pictures turns every place into a list of numbers, one for each channel.", "tiles", {}, 4],
-  ["A patch is the mean over p × p neighbouring cells: with p = 5 instead of 3, it covers more of its surroundings, and a thin scratch weighs less.", "vectors", { p: 5 }, 4],
+  ["A patch is the mean over p × p neighbouring cells: with p = 5 instead of 3, it covers more of its surroundings, and a thin scratch weighs less.", "vectors", { p: 5 }, 4, () => `Here ${wentBoth()}. The next step returns to p = ${DEFAULTS.p}.`],
   ["Its distance to the nearest remembered patch says how new it is: nothing remembered resembles the scratch.", "pair", {}, 4],
   ["Put back in their places, the distances are the anomaly map, not smoothed yet (σ = 0); the largest of them, times a weight w near 1, is the score s of the photograph.", "map", { sigma: 0 }, 4],
   ["The threshold is the highest score of good photographs that were held out: whatever crosses it is an alarm.", "axis", {}, 4],
-  ["A rare good patch that is forgotten looks as new as a defect: here the 62 are drawn at random, one good patch is farther from them than any was before, the threshold rises, and a blob is missed.", "axis", { selection: "random" }, 4],
+  ["A rare good patch that is forgotten looks as new as a defect: here the 62 are drawn at random, one good patch is farther from them than any was before, the threshold rises, and a blob is missed.", "axis", { selection: "random" }, 4, forgotten],
 ];
 
 /* [button, settings, what to look at]. The trials are on other crops of the wall; tests/playground/test_lessons.py repeats them. */
@@ -26,14 +26,20 @@ const BREAKS = [
 let stop = null;
 
 function connectLessons() {
-  const toggle = (button, section) => {
-    get(button).addEventListener("click", () => {
-      get(section).hidden = !get(section).hidden;
-      get(button).setAttribute("aria-expanded", !get(section).hidden);
-    });
+  // One is open at a time, so that the photograph stays in sight.
+  const parts = [["break-button", "breaks"], ["code-button", "code"]];
+  const open = (which) => {
+    for (const [button, section] of parts) {
+      get(section).hidden = section !== which;
+      get(button).setAttribute("aria-expanded", section === which);
+    }
   };
-  toggle("break-button", "breaks");
-  toggle("code-button", "code");
+  for (const [button, section] of parts) get(button).addEventListener("click", () => open(get(section).hidden ? section : null));
+  const shut = (button) => () => {
+    open(null);
+    get(button).focus();
+  };
+  get("code-close").addEventListener("click", shut("code-button"));
   const what = document.createElement("p");
   what.id = "break-text";
   what.setAttribute("role", "status");
@@ -45,7 +51,9 @@ function connectLessons() {
   }
   const mend = Object.assign(document.createElement("button"), { textContent: "as before", type: "button" });
   mend.addEventListener("click", () => attempt(() => ready.then(() => change(DEFAULTS))));
-  get("breaks").append(mend, what);
+  const closing = Object.assign(document.createElement("button"), { textContent: "Close", type: "button", id: "break-close" });
+  closing.addEventListener("click", shut("break-button"));
+  get("breaks").append(mend, " ", closing, what);
   get("tour-button").addEventListener("click", () => attempt(() => show(0)));
   get("story-next").addEventListener("click", () => attempt(() => show(stop + 1)));
   get("story-back").addEventListener("click", () => attempt(() => show(stop - 1)));
@@ -62,12 +70,34 @@ function connectLessons() {
   });
 }
 
-/** From the defaults to one changed setting; then, in words, what it did to the scores. */
+/** From the defaults to one changed setting; all photographs are judged before and after. */
+async function fromDefaults(settings, source = state.settings.source) {
+  const start = { ...DEFAULTS, source };
+  const there = Object.entries(start).every(([name, value]) => String(state.settings[name]) === String(value));
+  if (!there || !alarms() || !state.cover) {
+    const step = stop;
+    await change(start);
+    await need("scores");
+    if (stop !== step) return;
+  }
+  await changeAndReveal(settings);
+}
+
+/** Change settings, and bring the first one's control and what it does into sight. */
+function changeAndReveal(settings, rest = {}) {
+  const [name] = Object.keys(settings);
+  if (name) {
+    explain(name);
+    const group = get(`group-${name}`);
+    get("controls").scrollTo({ left: group.offsetLeft - (get("controls").clientWidth - group.offsetWidth) / 2 });
+  }
+  return change({ ...rest, ...settings });
+}
+
+/** Then, in words, what it did to the scores. */
 async function broken(settings, text) {
   await ready;
-  await change(DEFAULTS);
-  await need("scores");
-  await change(settings);
+  await fromDefaults(settings);
   get("break-text").innerHTML = `On the photographs below: ${counted()}<br>${text}`;
 }
 
@@ -75,16 +105,42 @@ async function show(step) {
   await ready;
   if (step >= TOUR.length) return close();
   stop = step;
-  const [text, part, settings, photographNumber] = TOUR[step];
+  const [text, part, settings, photographNumber, added] = TOUR[step];
   get("story").hidden = false;
   get("story-text").textContent = text;
+  get("story-added").textContent = "";
+  get("forgotten").hidden = true;
   get("story-count").textContent = `${step + 1} of ${TOUR.length}`;
   get("story-back").disabled = step === 0;
   get("story-next").textContent = step === TOUR.length - 1 ? "Finish" : "Next";
   light(part);
-  await change({ ...DEFAULTS, source: "brick", ...settings });
+  await (added ? fromDefaults(settings, "brick") : changeAndReveal(settings, { ...DEFAULTS, source: "brick" }));
+  if (state.held) letGo();
   if (state.selected !== photographNumber) await select(photographNumber);
   if (part === "thumbs") replay();
+  // Who has gone on, or changed something meanwhile, is told nothing of before.
+  if (!added || stop !== step || !state.before?.cover || !alarms() || !state.cover) return;
+  get("story-added").innerHTML = added();
+  light(part);
+}
+
+/** The score of this photograph, and the threshold, before and after. */
+function wentBoth() {
+  const { scores, threshold } = state.before;
+  const score = went(scores.get(shown()).score, state.scores.get(shown()).score, "the score s");
+  return `${score}, and ${went(threshold, state.threshold, "the threshold")}`;
+}
+
+/** The good patch that is now farthest from what is remembered, as a picture; and what the change did. */
+function forgotten() {
+  const patch = state.cover.indexOf(state.radius);
+  const { image, at } = whereIs(patch);
+  get("forgotten").hidden = false;
+  closeUp(get("forgotten").firstElementChild, state.bank.photographs[image].pixels, at, COLOURS.query);
+  get("forgotten").lastElementChild.innerHTML =
+    `This patch of good photograph ${image + 1} is <b>${number(state.before.cover[patch])}</b> from the nearest remembered ` +
+    `with the greedy choice, <b>${number(state.radius)}</b> with the random one.`;
+  return counted();
 }
 
 function light(part) {

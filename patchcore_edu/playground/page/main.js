@@ -4,6 +4,7 @@ const engine = new Engine();
 const state = {
   settings: { ...KNOWN.start },
   groups: { bank: [], held: [], test: [] },
+  shownSource: KNOWN.start.source, // where these are from; the settings' source may still have none
   selected: KNOWN.selected,
   strokes: [], // on the selected photograph
   painted: null, // its pixels with the strokes on them
@@ -11,10 +12,12 @@ const state = {
   verdict: null, // what `judge` returned for the photograph shown
   scores: new Map(), // photograph → {score, top}
   threshold: null,
-  radius: null,
+  cover: null, // of each patch of the good photographs, how far it is from what is remembered
+  radius: null, // the largest of these
   cell: null, // [h, w], the cell pointed at, or else the farthest patch
+  held: false, // whether that cell stays when one points elsewhere
   entry: null, // the row of the bank pointed at
-  before: null, // {scores, threshold, alarms} before the last change, if all were judged then
+  before: null, // {scores, threshold, alarms, cover} before the last change, if all were judged then
 };
 
 const todo = { fit: false, judge: false, scores: false, radius: false };
@@ -51,12 +54,13 @@ const asked = ({ key, pixels }) => (seen.has(key) ? { key } : { key, pixels });
 
 async function fit() {
   todo.fit = false;
+  get("outcome").textContent = "judging …";
   await engine.deepen(state.settings.levels);
   const { settings, groups } = state;
   const known = seen;
   const bank = await engine.ask("fit", { photographs: groups.bank.map(asked), settings });
   for (const { key } of groups.bank) known.add(key);
-  Object.assign(state, { bank: { ...bank, settings, photographs: groups.bank }, radius: null, verdict: null, entry: null });
+  Object.assign(state, { bank: { ...bank, settings, photographs: groups.bank }, cover: null, radius: null, verdict: null, entry: null });
   forgetScores();
   Object.assign(todo, { judge: true, scores: true, radius: true });
 }
@@ -109,6 +113,7 @@ async function judgeNext() {
     const verdict = score(await judgement(next, false));
     if (!todo.fit) state.scores.set(next, verdict);
     get("scores-text").textContent = `judging ${state.scores.size} of ${held.length + test.length}`;
+    drawOutcome();
     return;
   }
   todo.scores = false;
@@ -119,7 +124,8 @@ async function judgeNext() {
 
 async function findRadius() {
   todo.radius = false;
-  state.radius = await engine.ask("radius");
+  state.cover = await engine.ask("cover");
+  state.radius = state.cover.reduce(larger);
   drawBank();
 }
 
@@ -146,7 +152,7 @@ async function openSource(source, before) {
   get("live").hidden = source !== "camera";
   const bundle = source === "files" || source === "camera" ? KNOWN.start.source : source;
   // Until the user's own photographs are there, those from before stay.
-  const first = { selected: KNOWN.selected };
+  const first = { selected: KNOWN.selected, source: bundle };
   if (bundle === source) await take(await bundled(bundle), before ?? first);
   else if (!state.bank) await take(await bundled(bundle), first);
   if (source === "files") await drawOwn();
@@ -154,13 +160,14 @@ async function openSource(source, before) {
 }
 
 /** Make these photographs the ones that are worked with. */
-async function take(groups, { selected = 0, strokes = [] } = {}) {
+async function take(groups, { selected = 0, strokes = [], source = state.settings.source } = {}) {
   seen = new Set();
   await engine.ask("forget");
-  Object.assign(state, { groups, selected, strokes, cell: null, entry: null, verdict: null, bank: null });
+  Object.assign(state, { groups, shownSource: source, selected, strokes, cell: null, held: false, entry: null, verdict: null, bank: null });
   state.painted = painted();
   forgetScores();
   drawTools();
+  drawControls();
   await need("fit");
 }
 
@@ -173,8 +180,8 @@ function alarms() {
 
 /** What is known when all are judged, as it is now; before that null. */
 function judged() {
-  const { scores, threshold } = state;
-  return alarms() && { scores: new Map(scores), threshold, alarms: alarms() };
+  const { scores, threshold, cover } = state;
+  return alarms() && { scores: new Map(scores), threshold, alarms: alarms(), cover };
 }
 
 /** The theme chosen in the course's pages, if one was. */

@@ -78,10 +78,11 @@ function drawPhotograph(pixels = state.verdict.pixels) {
   frame(context, neighbourhood, COLOURS.neighbourhood, 2);
   frame(context, square, COLOURS.query, 2);
   frameEntry(context);
+  get("farthest").disabled = !state.held;
   const who = shown();
   get("photograph").setAttribute("aria-label", `${who.name}. Cell row ${h}, column ${w}. Arrow keys move it, space paints.`);
   get("photograph-text").innerHTML =
-    `<b>${escaped(who.name)}</b>. The patch at <i>(h, w)</i> = (${h}, ${w}) is <span class="query">one cell</span> of the grid; ` +
+    `<b>${escaped(who.name)}</b>. The ${state.held ? "held " : ""}patch at <i>(h, w)</i> = (${h}, ${w}) is <span class="query">one cell</span> of the grid; ` +
     `its value is the mean over <span class="neighbourhood">N<sub>${p}</sub></span>, ${p === 1 ? "only itself" : `${p} × ${p} cells`}. ` +
     (seen ? `Dashed: everything that level ${seen} can see from there. ` : "") +
     (seen === levels.at(-1) ? "" : `The receptive field of level ${levels.at(-1)} is larger than the photograph.`);
@@ -207,10 +208,20 @@ function drawMap() {
   get("map-high").textContent = number(high);
   get("map-text").innerHTML =
     `Every patch's distance, put back in its place, upsampled and smoothed with <i>σ</i> = ${state.settings.sigma} pixels. ` +
-    "One scale for all photographs: bright is far from everything remembered.";
-  const t = state.threshold;
+    "One scale for all photographs: bright is far from everything remembered." +
+    offGrid();
   const { score: s } = state.verdict;
-  const verdict = t === null ? "" : s > t ? `above <b>${number(t)}</b>: an alarm` : `not above <b>${number(t)}</b>: no alarm`;
-  get("verdict").innerHTML = `s = <b>${number(s)}</b>${verdict && `, ${verdict}`}`;
-  get("verdict").classList.toggle("alarm", t !== null && s > t);
+  get("verdict").innerHTML = inWords(s, state.threshold) + beforePainting();
+  get("verdict").classList.toggle("alarm", state.threshold !== null && s > state.threshold);
+  drawOutcome();
+}
+
+/** Why the glow is not on the frame: upsampling knows nothing of the stride, nor of the cells left out at the rim. */
+function offGrid() {
+  const { width, height } = state.verdict;
+  if (width * stride() === SIDE) return "";
+  return (
+    ` It is upsampled, as in the paper, as if its grid of ${height} × ${width} patches covered the photograph evenly; ` +
+    "so the glow of a patch may lie beside its frame."
+  );
 }

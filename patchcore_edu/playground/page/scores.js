@@ -44,7 +44,7 @@ function drawScores() {
     button.style.bottom = `${lane * 46 + 8}px`;
     button.className = `${kind(one)}${alarm ? " alarm" : ""}${i === state.selected ? " selected" : ""}`;
     button.hidden = false;
-    button.title = `${one.name}: s = ${number(value)}`;
+    button.title = `${one.name}: score s = ${number(value)}`;
     const told = { "↑": ", an alarm now", "↓": ", no alarm any more" }[side(one, now)] ?? (alarm ? ", alarm" : "");
     button.setAttribute("aria-label", `${one.name}: score ${number(value)}${told}`);
     button.setAttribute("aria-pressed", i === state.selected);
@@ -78,18 +78,55 @@ function drawScores() {
       : "Without held-out good photographs there is no threshold.");
 }
 
-/** In words: which photographs raise an alarm, and what the last change did. Nothing before all are judged. */
-function counted() {
+/** A score beside the threshold, in words. */
+function inWords(s, threshold) {
+  const score = `score s = <b>${number(s)}</b>`;
+  return threshold === null ? score : `${score}, threshold <b>${number(threshold)}</b>: ${s > threshold ? "an alarm" : "no alarm"}`;
+}
+
+/** What the photograph was before it was painted on, and what it has become. */
+function beforePainting() {
+  const { scores, threshold, verdict, painted } = state;
+  const one = shown();
+  if (!painted || camera || !scores.has(one)) return "";
+  const { score: before } = scores.get(one);
+  const said = `Before your painting its score s was <b>${number(before)}</b>`;
+  if (threshold === null || before > threshold === verdict.score > threshold) return `. ${said}.`;
+  const made = verdict.score > threshold ? "you made it an alarm" : "you made it pass";
+  return `. ${said}: ${kind(one) === "good" ? "this was good, and " : ""}${made}.`;
+}
+
+/** The outcome, on the first screen. */
+function drawOutcome() {
+  const { verdict, threshold, scores, groups } = state;
+  const all = groups.held.length + groups.test.length;
+  const parts = [];
+  if (verdict) parts.push(inWords(verdict.score, threshold));
+  if (!verdict || scores.size < all) parts.push(`judging ${scores.size} of ${all} …`);
+  else if (threshold !== null) parts.push(tally());
+  get("outcome").innerHTML = parts.join(" · ");
+}
+
+/** In words: how many photographs raise an alarm; null before all are judged. */
+function tally() {
   const { test } = state.groups;
   const now = alarms();
-  if (!now) return "";
+  if (!now) return null;
   const count = (which, alarm) => test.filter((one) => kind(one) === which && now.get(one) === alarm).length;
   const of = (which) => test.filter((one) => kind(one) === which).length;
   const parts = [];
   if (of("defect")) parts.push(`<b>${count("defect", true)} of ${of("defect")}</b> defects are found`);
   if (of("good")) parts.push(`<b>${count("good", true)} of ${of("good")}</b> good photographs raise a false alarm`);
   if (of("unknown")) parts.push(`<b>${count("unknown", true)} of ${of("unknown")}</b> photographs raise an alarm`);
-  let text = `${parts.join("; ")}.`;
+  return parts.join("; ");
+}
+
+/** In words: which photographs raise an alarm, and what the last change did. Nothing before all are judged. */
+function counted() {
+  const { test } = state.groups;
+  const now = alarms();
+  if (!now) return "";
+  let text = `${tally()}.`;
   if (state.before) {
     const { scores, threshold } = state.before;
     const changed = test.filter((one) => side(one, now));
@@ -107,7 +144,7 @@ function side(one, now) {
   return was ? "↓" : "↑";
 }
 
-function went(from, to, what = "s") {
+function went(from, to, what = "score s") {
   const [a, b] = [number(from), number(to)];
   if (a === b) return `${what} stays at ${a}`;
   return `${what} ${to > from ? "rises" : "falls"} from ${a} to ${b}`;
