@@ -45,8 +45,8 @@ function drawPicks(count) {
   });
   get("count").max = picks.length;
   get("count").value = count;
-  const far = distance && count > 1 ? `: ${number(distance[count - 1])} from the nearest pick before it, after the projection ψ` : "";
-  get("count-text").textContent = `pick ${count.toLocaleString("en-GB")} of ${picks.length.toLocaleString("en-GB")}${far}`;
+  const far = distance && count > 1 ? `: ${number(distance[count - 1])} from the nearest pick before it, after the projection ${term("projection", "ψ")}` : "";
+  get("count-text").innerHTML = `pick ${count.toLocaleString("en-GB")} of ${picks.length.toLocaleString("en-GB")}${far}`;
 }
 
 /** The other way round: where in the photograph a row of the bank, or none, is the nearest. */
@@ -138,7 +138,7 @@ function drawSupport() {
   get("support-text").innerHTML =
     support.length === 1
       ? "b = 1: no neighbours of m* are weighed, <i>w</i> = 1."
-      : `N<sub>b</sub>(m*): m* and its neighbours in the bank, each with its distance <i>d</i> from the farthest patch. By eq. (7), ` +
+      : `${term("support", "N<sub>b</sub>(m*)")}: m* and its neighbours in the bank, each with its distance <i>d</i> from the farthest patch. By eq. (7), ` +
         "<i>w</i> = 1 − e<sup><i>d</i>(m*)</sup> / Σ e<sup><i>d</i>(m)</sup>, the sum over all of them: the farther the others are " +
         `than m*, the nearer <i>w</i> is to 1. Here it is <b>${number(s / (sStar || 1), 3)}</b>.${more}`;
 }
@@ -154,8 +154,8 @@ function drawNearest() {
   get("distance").textContent = number(distance[k]);
   [...get("thumbs").children].forEach((canvas, i) => canvas.classList.toggle("holds", i === image));
   get("nearest-text").innerHTML =
-    `Its nearest entry <span class="nearest">m*</span> is from good photograph ${image + 1}, cell (${place.join(", ")}). ` +
+    `Its nearest entry <span class="nearest">${term("nearest", "m*")}</span> is from good photograph ${image + 1}, cell (${place.join(", ")}). ` +
     (k === patch
-      ? `This is the patch farthest from the bank: its distance is s* = ${number(sStar)}, and the score s = <i>w</i> · s* = ${number(s)}.`
+      ? `This is the patch farthest from the bank: its distance is s* = ${number(sStar)}, and the score s = ${term("weight", "<i>w</i>")} · s* = ${number(s)}.`
       : `The patch farthest from the bank is at (${Math.floor(patch / width)}, ${patch % width}).`);
 }

@@ -46,7 +46,7 @@ function connect() {
   get("map").style.backgroundImage = `url(${KNOWN.first.map})`;
   get("map-high").textContent = "";
   get("course").hidden = !KNOWN.course;
-  get("verdict").innerHTML = inWords(KNOWN.first.score, KNOWN.first.threshold);
+  for (const id of ["verdict", "outcome"]) get(id).innerHTML = inWords(KNOWN.first.score, KNOWN.first.threshold);
   connectBrush();
   connectFiles();
   connectLessons();

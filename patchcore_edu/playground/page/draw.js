@@ -17,6 +17,9 @@ const number = (x, digits = 1) => formats[digits].format(x);
 /** Text as it may stand in HTML: a file's name may hold anything. */
 const escaped = (text) => text.replace(/[&<>"]/g, (letter) => `&#${letter.charCodeAt(0)};`);
 
+/** A term that says what it means when it is pointed at, as the list of words does. */
+const term = (id, html) => `<abbr title="${escaped(get(`word-${id}`).textContent)}">${html}</abbr>`;
+
 /** A canvas of width × height pixels; `colour(i)` gives 0xBBGGRR. */
 function raster(width, height, colour) {
   const canvas = new OffscreenCanvas(width, height);

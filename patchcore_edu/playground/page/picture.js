@@ -83,9 +83,9 @@ function drawPhotograph(pixels = state.verdict.pixels) {
   get("photograph").setAttribute("aria-label", `${who.name}. Cell row ${h}, column ${w}. Arrow keys move it, space paints.`);
   get("photograph-text").innerHTML =
     `<b>${escaped(who.name)}</b>. The ${state.held ? "held " : ""}patch at <i>(h, w)</i> = (${h}, ${w}) is <span class="query">one cell</span> of the grid; ` +
-    `its value is the mean over <span class="neighbourhood">N<sub>${p}</sub></span>, ${p === 1 ? "only itself" : `${p} × ${p} cells`}. ` +
+    `its value is the mean over <span class="neighbourhood">${term("neighbourhood", `N<sub>${p}</sub>`)}</span>, ${p === 1 ? "only itself" : `${p} × ${p} cells`}. ` +
     (seen ? `Dashed: everything that level ${seen} can see from there. ` : "") +
-    (seen === levels.at(-1) ? "" : `The receptive field of level ${levels.at(-1)} is larger than the photograph.`);
+    (seen === levels.at(-1) ? "" : `The ${term("field", "receptive field")} of level ${levels.at(-1)} is larger than the photograph.`);
 }
 
 /** The cells whose nearest entry in the bank is the one pointed at. */
@@ -148,7 +148,7 @@ function drawFeatures() {
   const share = top.reduce((sum, part) => sum + part.share, 0);
   const { dim } = state.bank;
   get("features-text").innerHTML =
-    `A patch embedding is <b>${dim} numbers</b>. These ${TILES} channels make up ${number(100 * share, 0)} % of the squared ` +
+    `A ${term("embedding", "patch embedding")} is <b>${dim} numbers</b>. These ${TILES} ${term("channel", "channels")} make up ${number(100 * share, 0)} % of the squared ` +
     "distance between this patch and the nearest remembered one. Bright: large values.";
 }
 

@@ -103,7 +103,7 @@ function drawOutcome() {
   const parts = [];
   if (verdict) parts.push(inWords(verdict.score, threshold));
   if (!verdict || scores.size < all) parts.push(`judging ${scores.size} of ${all} …`);
-  else if (threshold !== null) parts.push(tally());
+  else if (threshold !== null && !camera) parts.push(tally()); // of the camera's pictures only one is kept
   get("outcome").innerHTML = parts.join(" · ");
 }
 
