@@ -60,7 +60,7 @@ class Picture:
 
 
 class Whole(traitlets.Int):
-    """A whole number. True and False are none, though Python takes them for 1 and 0: a tensor does not."""
+    """A whole number. True and False are refused, though Python counts them as 1 and 0."""
 
     def validate(self, obj: traitlets.HasTraits, value: object) -> int:
         if isinstance(value, bool):
@@ -69,7 +69,7 @@ class Whole(traitlets.Int):
 
 
 class _Real(traitlets.Float):
-    """A number between its limits; NaN, which is neither below nor above one, is none."""
+    """A number between its limits. NaN is refused: it is neither below nor above a limit."""
 
     def validate(self, obj: traitlets.HasTraits, value: object) -> float:
         value = super().validate(obj, value)
@@ -79,7 +79,7 @@ class _Real(traitlets.Float):
 
 
 class _OneOf(traitlets.Enum):
-    """One of its values, of its type too: 3.0 is not 3, and an array is equal to nothing at once."""
+    """One of its values, with its type: 3.0 is not 3. An array, which compares entry by entry, is refused."""
 
     def validate(self, obj: traitlets.HasTraits, value: object) -> object:
         if not any(type(value) is type(allowed) and value == allowed for allowed in self.values):
@@ -246,7 +246,7 @@ class Explorer:
     def _ipython_display_(self) -> None:
         data, metadata = self._repr_mimebundle_()
         display(data, metadata=metadata, raw=True)
-        # Beside it what to do, for whoever opens the notebook when its Python has ended: no widget is left to say it.
+        # With it, what to do when the notebook is opened after its kernel has ended: no widget is left to say it.
         display({"text/html": (HERE / "gone.html").read_text("utf-8"), "text/plain": ""}, raw=True)
 
     def settings(self) -> str:
