@@ -67,7 +67,7 @@ def test_beside_an_explorer_stands_what_to_do_when_it_is_gone(monkeypatch):
     Toy(p=3)._ipython_display_()
     explorer, gone = shown
     assert "application/vnd.jupyter.widget-view+json" in explorer
-    assert "hidden>Python has ended since, so this explorer is gone. Run this cell again.</p>" in gone["text/html"]
+    assert "hidden>This explorer's kernel has ended. Run this cell again.</p>" in gone["text/html"]
 
 
 def test_a_control_moves_the_state_and_the_state_moves_the_control():
