@@ -12,12 +12,14 @@ import time
 import urllib.request
 from contextlib import contextmanager
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from threading import Thread
 
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
+NUMBERS = count()  # of the workshops that one process has opened
 # In a mount namespace of its own, the hub finds a copy of the folder $1 that holds nothing but $2, open to everybody:
 # Python may be installed in root's home, where the seats' system users must not go.
 OPEN = """
@@ -141,9 +143,10 @@ def opened(open_folder):
     return opened
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def workshop(opened):
-    with opened("--seats", "3", "--memory-mib", "700") as workshop:
+    """One for each file of tests: some kill what others need, and the workers run the tests in any order."""
+    with opened("--seats", "3", "--memory-mib", "700", state=f"state-{next(NUMBERS)}") as workshop:
         yield workshop
 
 
@@ -165,7 +168,7 @@ def run(loop):
     return lambda coroutine: asyncio.run_coroutine_threadsafe(coroutine, loop).result()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def three(workshop, run):
     """Three learners who have logged in and have a seat, and a kernel for each."""
     learners = [workshop.learner(name) for name in ("Anna", "Jürgen Groß", "李明")]
