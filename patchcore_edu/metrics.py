@@ -114,9 +114,9 @@ def curve_area(score: torch.Tensor, cost: torch.Tensor, gain: torch.Tensor, limi
 
 
 def _above(score: torch.Tensor, cost: torch.Tensor, gain: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    # NumPy's argsort takes a third of the time of torch's.
-    order = torch.from_numpy(as_array(score.flatten()).argsort()).flip(0)
-    score = score.flatten()[order]
+    score = score.flatten()
+    order = torch.from_numpy(as_array(score).argsort()).flip(0)  # in a third of the time of torch's sort
+    score = score[order]
     x, y = (part.flatten()[order].double().cumsum(0) for part in (cost, gain))
     # Equal scores pass the threshold together, so only the last of them is a point of the curve.
     last = torch.cat([score[1:] != score[:-1], torch.tensor([True])])

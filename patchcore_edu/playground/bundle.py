@@ -79,9 +79,8 @@ def build(out: str | Path, course: bool = False) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, parts in payloads.items():
         script = f'patchcorePayloads["{name}"] = {pack(parts, planes=4 if name in FLOATS else 1)};\n'
-        _write(
-            folder / f"{name}.js", script.encode("utf-16")
-        )  # begins with a byte-order mark, whatever encoding a server declares
+        # It begins with a byte-order mark, whatever encoding a server declares.
+        _write(folder / f"{name}.js", script.encode("utf-16"))
     _write(out / "playground.html", page(known | {"first": first_screen(backbone)}).encode())
 
 

@@ -186,7 +186,7 @@ def serving(folder: Path) -> Iterator[str]:
     with (folder / "server.log").open("wb") as log:
         environment = os.environ | {name: str(path) for name, path in homes.items()}
         server = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    address = f"http://127.0.0.1:{port}/user/someone"
+    address = f"http://127.0.0.1:{port}{options['ServerApp.base_url']}"
     try:
         wait_for(address, server, folder / "server.log")
         yield address

@@ -126,9 +126,8 @@ class Exercise:
         """What `function` returns, read; or the exception that it raised, which counts as an answer, too."""
         try:
             with time_limit(SECONDS):
-                answer = function(
-                    *deepcopy(arguments)
-                )  # a copy: a function that writes to its arguments spoils no later case
+                # A copy: a function that writes to its arguments spoils no later case.
+                answer = function(*deepcopy(arguments))
                 if answer is None or answer is ...:
                     raise Unwritten(f"returned {answer}; if you did write it, a `return` is missing")
                 return self.read(answer, *arguments)

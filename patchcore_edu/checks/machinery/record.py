@@ -78,9 +78,8 @@ def parsed(text: str) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
     if not all(type(count) is int and 0 < count < 2**31 for counts in met.values() for count in counts.values()):
         raise ValueError("it does not hold counts of mistakes")
     texts = [*times, *times.values(), *met, *(mistake for counts in met.values() for mistake in counts)]
-    if not all(
-        text.isprintable() for text in texts
-    ):  # terminals obey some, and half a surrogate pair cannot be written
+    # Terminals obey some characters, and half a surrogate pair cannot be written.
+    if not all(text.isprintable() for text in texts):
         raise ValueError("it holds characters that cannot be shown")
     return times, met
 

@@ -38,9 +38,7 @@ class Canvas(anywidget.AnyWidget):
     columns = traitlets.Int(28).tag(sync=True)
     h = traitlets.Int(0, help="row of the cell").tag(sync=True)
     w = traitlets.Int(0, help="column of the cell").tag(sync=True)
-    place = traitlets.Unicode("row h = {h}, column w = {w}", help="what the cell is called below the picture").tag(
-        sync=True
-    )
+    place = traitlets.Unicode("row h = {h}, column w = {w}", help="the cell's name below the picture").tag(sync=True)
     p = traitlets.Int(1, help="N_p is drawn around the cell").tag(sync=True)
     border = traitlets.Unicode("zero", help="with 'valid', an N_p that leaves the map is dashed").tag(sync=True)
     boxes = traitlets.List(
