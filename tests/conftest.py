@@ -14,6 +14,7 @@ import ctypes
 import fcntl
 import gc
 import shutil
+import sys
 import tempfile
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -33,10 +34,19 @@ settings.register_profile("suite", deadline=None, max_examples=60, derandomize=T
 settings.load_profile("suite")
 
 
+# jsonschema loads this to check international addresses, which no test does: it takes seconds in each worker.
+sys.modules["rfc3987_syntax"] = None
+
+
+def pytest_collection():
+    gc.disable()
+
+
 def pytest_collection_finish():
     """What is loaded by now stays: looking through it for garbage, again and again, takes a twentieth of the time."""
     gc.freeze()
     gc.set_threshold(20_000)
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
