@@ -91,18 +91,47 @@ def peak(require):
 
 
 @pytest.fixture(scope="session")
-def playground(require, tmp_path_factory):
-    """The folder of the playground, built once for all workers of the session, as it lies beside the course's pages."""
+def shared(tmp_path_factory):
+    """`with shared(name) as path:` a path for all workers of the session, used by one of them at a time."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+
+    @contextmanager
+    def shared(name):
+        with open(folder / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield folder / name
+
+    return shared
+
+
+@pytest.fixture(scope="session")
+def playground(require, shared):
+    """The folder of the playground, built once, as it lies beside the course's pages."""
     from patchcore_edu.playground import build
 
     require(shutil.which("npm"), "Node.js with npm")
     require(find_spec("onnx") and find_spec("onnxscript"), "the extra `site`")
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    with open(folder / "playground.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        out = folder / "site"
+    with shared("site") as out:
         if not (out / "playground.html").exists():
             build(out, course=True)
     return out
+
+
+@pytest.fixture(scope="session")
+def executed(shared):
+    """`executed(name)`: a notebook's code cells with their outputs. It runs once; where all is required, each cell runs
+    twice in a row."""
+    import nbformat
+    from notebook_runs import run
+
+    def executed(name):
+        stored = Path(__file__).parent.parent / "notebooks" / f"{name}.ipynb"
+        with shared(stored.name) as file:
+            if not file.exists():
+                cells = run(nbformat.read(stored, 4), stored.parent, times=2 if REQUIRE_ALL else 1)
+                nbformat.write(nbformat.v4.new_notebook(cells=cells), file)
+        return nbformat.read(file, 4).cells
+
+    return executed

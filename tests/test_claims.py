@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from notebook_runs import printed
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from patchcore_edu import (
@@ -221,19 +222,16 @@ def test_w_is_smaller_where_the_bank_is_denser():
     assert smallest[0] > smallest[1] > smallest[2]
 
 
-def test_eq_7_turns_few_pairs_round_on_brick():
-    queries, mixed, moved = patches(split="test"), [], []
-    for seed in range(10):
-        fitted = PatchCore(backbone(), seed=seed).fit_patches(patches())
-        found = fitted.predict_patches(queries, MAP)
-        before, after = max_patch_score(found.patch_distance)[0], found.score
-        turned = (before[:, None] > before) & (after[:, None] < after)
-        assert turned.sum() <= 5
-        mixed.append(int((turned & (labels()[:, None] != labels())).sum()))
-        moved.append(abs(auroc(before, labels()) - auroc(after, labels())))
-        squared = auroc(before.square(), labels())
-        assert squared == auroc(before, labels())  # the square keeps the order
-    assert max(mixed) == 1 and max(moved) <= 1 / 384 + 1e-9
+def test_eq_7_turns_few_pairs_round_on_brick(executed):
+    text = printed(executed("07_anomaly_score"))
+    turned, mixed = (
+        list(map(int, re.search(rf"{pairs}: (.*)", text)[1].split(", ")))
+        for pairs in ("pairs reversed, of 780", "pairs of a good and a defective image")
+    )
+    assert len(turned) == len(mixed) == 10 and any(turned) and max(turned) <= 5
+    assert max(mixed) == 1  # of 384 pairs: the image AUROC moves by at most 0.003
+    before = max_patch_score(model()[1].patch_distance)[0]
+    assert auroc(before.square(), labels()) == auroc(before, labels())  # the square keeps the order
 
 
 @lru_cache

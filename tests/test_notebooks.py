@@ -9,74 +9,38 @@ Same means: the same printed text, results, pictures (to the byte) and number of
 """
 
 import re
-import sys
 from pathlib import Path
 
 import nbformat
 import pytest
-from forked_kernels import ForkingKernelManager
-from jupyter_client import AsyncKernelManager
-from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
+from notebook_runs import printed, run
 from settings import REQUIRE_ALL
 
 # The last ones take longest. They run first, so that at the end no process waits long for another.
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"), reverse=True)
-FORKS = sys.platform == "linux" and not REQUIRE_ALL
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
-# An audit hook sees every connection that Python makes, cannot be removed, and leaves the loopback alone.
-# A progress bar shows only in a long run. As a widget it would count as an answer; as text it does not.
-SETUP = """
-import sys, tqdm.auto
-tqdm.auto.tqdm = tqdm.tqdm
-def no_network(event, args):
-    if event == "socket.connect" and isinstance(args[1], tuple) and args[1][0] not in ("127.0.0.1", "::1", "localhost"):
-        raise OSError(f"a notebook must run without a network, but this one asked for {args[1][0]}")
-    if event == "socket.getaddrinfo" and args[0] not in (None, "127.0.0.1", "::1", "localhost"):
-        raise OSError(f"a notebook must run without a network, but this one asked for {args[0]}")
-sys.addaudithook(no_network)
-"""
 
-
-def run(sources: list[str], folder: Path) -> list[NotebookNode]:
-    """Run code cells in a fresh kernel without a network, and return them with their outputs."""
-    cells = [nbformat.v4.new_code_cell(source) for source in (SETUP, *sources)]
-    notebook = nbformat.v4.new_notebook(cells=cells)
-    client = NotebookClient(
-        notebook,
-        timeout=600,  # seconds per cell, on a busy machine
-        kernel_name="python3",
-        kernel_manager_class=ForkingKernelManager if FORKS else AsyncKernelManager,
-        resources={"metadata": {"path": folder}},
-    )
-    client.execute()
-    return notebook.cells[1:]
-
-
-def changed_answers(notebook: NotebookNode, folder: Path) -> list[str]:
-    """Run each cell of `notebook` twice in a row, in one fresh kernel, and return the sources that answered anew."""
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    done = run([cell.source for cell in cells for _ in range(2)], folder)
-    pairs = zip(cells, done[::2], done[1::2], strict=True)
+def changed_answers(cells: list[NotebookNode]) -> list[str]:
+    """The sources of those that answered anew, of cells that ran twice in a row."""
     return [
-        cell.source
-        for cell, first, second in pairs
-        if "timing" not in cell.metadata.get("tags", []) and answer(first) != answer(second)
+        first.source
+        for first, second in zip(cells[::2], cells[1::2], strict=True)
+        if "timing" not in first.metadata.get("tags", []) and answer(first) != answer(second)
     ]
 
 
 def answer(cell: NotebookNode) -> list:
     """Return what a cell's outputs say, without what differs from one good run to the next."""
-    printed = "".join(output.text for output in cell.outputs if output.get("name") == "stdout")
     shown = []
     for output in cell.outputs:
         data = dict(output.get("data", {}))
         if WIDGET in data:
             data = {WIDGET: "a widget"}
         shown += [{kind: without_addresses(content) for kind, content in data.items()}] if data else []
-    return [without_addresses(printed), *shown]
+    return [without_addresses(printed([cell])), *shown]
 
 
 def without_addresses(content: object) -> object:
@@ -84,12 +48,10 @@ def without_addresses(content: object) -> object:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_runs(path):
-    notebook = nbformat.read(path, as_version=4)
+def test_runs(path, executed):
+    cells = executed(path.stem)
     if REQUIRE_ALL:
-        assert changed_answers(notebook, path.parent) == []
-    else:
-        run([cell.source for cell in notebook.cells if cell.cell_type == "code"], path.parent)
+        assert changed_answers(cells) == []
 
 
 def notebook_of(*sources: str, **metadata) -> NotebookNode:
@@ -102,15 +64,16 @@ def test_a_changed_answer_is_seen(tmp_path):
         f"{counts}; import sys, ipywidgets; print(n, file=sys.stderr); display(ipywidgets.IntSlider(n)); object()"
     )
     picture = f"{counts}; import matplotlib.pyplot as plt; plt.plot([0, 10 ** n]); plt.show()"
-    printed, result = f"{counts}; print(n)", f"{counts}; n"
-    assert changed_answers(notebook_of(harmless, picture, printed, result), tmp_path) == [picture, printed, result]
-    assert changed_answers(notebook_of(printed, tags=["timing"]), tmp_path) == []
+    text, result = f"{counts}; print(n)", f"{counts}; n"
+    anew = changed_answers(run(notebook_of(harmless, picture, text, result), tmp_path, times=2))
+    assert anew == [picture, text, result]
+    assert changed_answers(run(notebook_of(text, tags=["timing"]), tmp_path, times=2)) == []
 
 
 @pytest.mark.parametrize("call", ["socket.create_connection(('192.0.2.1', 80), 1)", "socket.getaddrinfo('a.test', 80)"])
 def test_a_call_for_the_network_is_seen(call, tmp_path):
     with pytest.raises(CellExecutionError, match="must run without a network"):
-        changed_answers(notebook_of(f"import socket; {call}"), tmp_path)
+        run(notebook_of(f"import socket; {call}"), tmp_path)
 
 
 def faults(notebook: NotebookNode) -> list[str]:
