@@ -8,7 +8,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # The workers, and the kernels they start, keep the memory of large tensors: glibc gives it back to the system at once
 # and asks for it again, which takes up to a tenth of their time.
 os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**30))
-os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**23))
+os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**25))
 
 import ctypes
 import fcntl
