@@ -7,8 +7,9 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # The workers, and the kernels they start, keep the memory of large tensors: glibc gives it back to the system at once
 # and asks for it again, which takes up to a tenth of their time.
+KEPT = 2**25  # bytes: the largest piece of memory that glibc can keep
 os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**30))
-os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**25))
+os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(KEPT))
 
 import ctypes
 import fcntl
@@ -80,12 +81,14 @@ def peak(require):
 
     @contextmanager
     def peak():
-        mib = []
-        ctypes.CDLL(None).malloc_trim(0)  # what is kept for later would hide what is needed now
+        mib, libc, mmap_threshold = [], ctypes.CDLL(None), -3
+        libc.mallopt(mmap_threshold, 2**17)  # what is kept for later would hide what is needed now
+        libc.malloc_trim(0)
         reset.write_text("5")  # forget the highest use so far
         before = high_water_mark()
         yield mib
         mib.append(high_water_mark() - before)
+        libc.mallopt(mmap_threshold, KEPT)
 
     return peak
 
