@@ -7,9 +7,8 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # The workers, and the kernels they start, keep the memory of large tensors: glibc gives it back to the system at once
 # and asks for it again, which takes up to a tenth of their time.
-KEPT = 2**25  # bytes: the largest piece of memory that glibc can keep
 os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**30))
-os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(KEPT))
+os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**25))
 
 import ctypes
 import fcntl
@@ -41,6 +40,20 @@ sys.modules["rfc3987_syntax"] = None
 
 def pytest_collection():
     gc.disable()
+
+
+def pytest_collection_modifyitems(items):
+    """One of two workers begins with the browser, the other in the middle, here with the notebooks. What is quick comes
+    last: then one can take it from the other, and none is left waiting."""
+    files = [item.path.relative_to(Path(__file__).parent.parent).as_posix() for item in items]
+    slow = [file.startswith(("tests/test_claims", "tests/test_notebook")) for file in files]
+    browser = [file.startswith("tests/browser") for file in files]
+    rest = [item for item, *long in zip(items, slow, browser, strict=True) if not any(long)]
+    of_browser, of_notebooks = (
+        [i for i, chosen in zip(items, long, strict=True) if chosen] for long in (browser, slow)
+    )
+    half = max(0, len(items) // 2 - len(of_browser))
+    items[:] = of_browser + rest[:half] + of_notebooks + rest[half:]
 
 
 def pytest_collection_finish():
@@ -88,7 +101,7 @@ def peak(require):
         before = high_water_mark()
         yield mib
         mib.append(high_water_mark() - before)
-        libc.mallopt(mmap_threshold, KEPT)
+        libc.mallopt(mmap_threshold, int(os.environ["MALLOC_MMAP_THRESHOLD_"]))
 
     return peak
 
