@@ -33,7 +33,6 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
 settings.register_profile("suite", deadline=None, max_examples=60, derandomize=True)
 settings.load_profile("suite")
 
-
 # jsonschema loads this to check international addresses, which no test does: it takes seconds in each worker.
 sys.modules["rfc3987_syntax"] = None
 
@@ -43,17 +42,18 @@ def pytest_collection():
 
 
 def pytest_collection_modifyitems(items):
-    """One of two workers begins with the browser, the other in the middle, here with the notebooks. What is quick comes
-    last: then one can take it from the other, and none is left waiting."""
-    files = [item.path.relative_to(Path(__file__).parent.parent).as_posix() for item in items]
-    slow = [file.startswith(("tests/test_claims", "tests/test_notebook")) for file in files]
-    browser = [file.startswith("tests/browser") for file in files]
-    rest = [item for item, *long in zip(items, slow, browser, strict=True) if not any(long)]
-    of_browser, of_notebooks = (
-        [i for i, chosen in zip(items, long, strict=True) if chosen] for long in (browser, slow)
+    """Of two workers, one begins with the browser, the other in the middle of the list, with the notebooks.
+
+    What is quick comes after: the one that is done first takes it from the other, so that both end together.
+    """
+    browser, notebooks = (
+        [item for item in items if item.nodeid.startswith(files)]
+        for files in ("tests/browser/", ("tests/test_claims", "tests/test_notebook"))
     )
-    half = max(0, len(items) // 2 - len(of_browser))
-    items[:] = of_browser + rest[:half] + of_notebooks + rest[half:]
+    slow = {*browser, *notebooks}
+    quick = [item for item in items if item not in slow]
+    half = len(items) // 2 - len(browser)
+    items[:] = [*browser, *quick[:half], *notebooks, *quick[half:]]
 
 
 def pytest_collection_finish():
