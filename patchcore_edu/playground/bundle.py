@@ -1,6 +1,6 @@
 """The playground as files: one page, and beside it what it loads, packed to open with a double click.
 
-From file://, a browser fetches nothing and starts no module. So everything comes as classic scripts that hold
+A page opened from file:// may neither fetch files nor load modules. So everything comes as classic scripts that hold
 compressed bytes as text, and the engine runs in a worker created from memory.
 """
 
@@ -52,7 +52,7 @@ def build(out: str | Path, course: bool = False) -> None:
 
     Args:
         out: the folder to write to; created if missing.
-        course: whether the course's pages lie in `out` too: the playground then links to them.
+        course: whether the course's pages are in `out` too: the playground then links to them.
 
     Raises:
         ModuleNotFoundError: if the exporters are missing; the message says how to install them.
@@ -79,7 +79,7 @@ def build(out: str | Path, course: bool = False) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, parts in payloads.items():
         script = f'patchcorePayloads["{name}"] = {pack(parts, planes=4 if name in FLOATS else 1)};\n'
-        # It begins with a byte-order mark, whatever encoding a server declares.
+        # It begins with a byte-order mark, which counts more than the encoding that a server declares.
         _write(folder / f"{name}.js", script.encode("utf-16"))
     _write(out / "playground.html", page(known | {"first": first_screen(backbone)}).encode())
 
@@ -118,9 +118,9 @@ def runtime(folder: Path) -> dict[str, bytes]:
 def pack(parts: dict[str, bytes], planes: int = 1) -> str:
     """Named bytes as text in a script: {planes, bytes, text}.
 
-    The bytes are the header's length, a header of names and lengths, and the parts. Of every `planes` bytes, all first
-    ones come first, then all second ones …, since a float's exponent resembles its neighbour's. Then gzip. Each
-    character of the text holds 15 bits. In UTF-16 that adds 7 %, where base64 adds 33 %.
+    The bytes are the header's length, a header of names and lengths, and the parts. Of each `planes` bytes, all first
+    ones come first, then all second ones …: the exponents of neighbouring floats resemble one another, and compress
+    well side by side. Then gzip. Each character of the text holds 15 bits. In UTF-16 that adds 7 %; base64 adds 33 %.
 
     >>> len(pack({"a": bytes(1000)})) < 100
     True

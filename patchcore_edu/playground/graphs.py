@@ -141,7 +141,7 @@ def picture_parts() -> Iterator[Part]:
 
 
 def nearest(queries: torch.Tensor, vectors: torch.Tensor, k: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
-    """`nearest_neighbours` without threads, blocks and doubles: this one can be exported. A test ties the two."""
+    """`nearest_neighbours` without threads, blocks and float64, so that it can be exported. A test compares the two."""
     shift = vectors[:1]
     v = vectors - shift
     ranking = v.square().sum(1) - 2 * (queries - shift) @ v.T
@@ -168,7 +168,7 @@ def _with_free_b(graph):
 
     searches = [node for node in graph.graph.node if node.op_type == "TopK"]
     if not searches:
-        raise ValueError("the graph of the score holds no search for neighbours")
+        raise ValueError("the graph of the score has no search for neighbours")
     for node in searches:
         node.input[1] = "b"
     graph.graph.input.append(helper.make_tensor_value_info("b", TensorProto.INT64, [1]))
@@ -214,7 +214,7 @@ def _trace(parts: list[Part]) -> tuple:
 
 
 def _cut(model, part: str, inputs: Iterable[str], outputs: Iterable[str]):
-    """Everything between a part's inputs and outputs, as a separate onnx.ModelProto without the trace's notes."""
+    """Everything between a part's inputs and outputs, as a separate onnx.ModelProto without the trace's metadata."""
     from onnx.utils import Extractor
 
     dot = f"{part}."
@@ -232,7 +232,7 @@ def _cut(model, part: str, inputs: Iterable[str], outputs: Iterable[str]):
 
 
 def _simplify(graph) -> None:
-    """Fewer numbers for the same means, and constants in the type that they are used in."""
+    """Fewer additions for the same means, and constants in the type in which they are used."""
     from onnx import TensorProto, helper
     from onnx.numpy_helper import from_array, to_array
 

@@ -204,7 +204,7 @@ def test_each_control_is_explained(shared_playground):
         expect(page.locator("#help span:visible")).to_have_count(1)
         expect(line).to_be_visible()
     page.locator("#controls [name=s]:checked").focus()
-    expect(page.locator("#help span:visible")).to_contain_text("Stride s: a patch is taken at every s-th cell only")
+    expect(page.locator("#help span:visible")).to_contain_text("Stride s: a patch is taken only at every s-th cell")
 
 
 def test_the_outcome_stands_on_the_first_screen(shared_playground):
@@ -218,7 +218,7 @@ def test_the_outcome_stands_on_the_first_screen(shared_playground):
         watcher.disconnect();
         return texts;
     }""")
-    assert "judging …" in seen and any("judging 5 of 16 …" in text for text in seen)
+    assert "scoring …" in seen and any("scoring 5 of 16 …" in text for text in seen)
     score, threshold = page.evaluate("[patchcore.state.verdict.score, patchcore.state.threshold]")
     expect(outcome).to_contain_text(f"score s = {score:.1f}, threshold {threshold:.1f}: no alarm · ")
     expect(outcome).to_contain_text("of 6 defects are found; ")
@@ -266,10 +266,10 @@ def test_painting_on_a_good_photograph(shared_playground):
     page.mouse.down()
     page.mouse.move(box["x"] + 200, box["y"] + 170, steps=5)
     page.mouse.up()
-    said = f"Before your painting its score s was {before:.1f}: this was good, and you made it an alarm."
+    said = f"Before you painted, its score s was {before:.1f}: this was good, and you made it an alarm."
     expect(page.locator("#verdict")).to_contain_text(said)
     page.get_by_role("button", name="Clear").click()
-    expect(page.locator("#verdict")).not_to_contain_text("painting")
+    expect(page.locator("#verdict")).not_to_contain_text("painted")
 
 
 def test_words_are_explained(shared_playground):
@@ -364,7 +364,7 @@ def test_picks_appear_one_by_one(shared_playground):
     expect(count).to_have_value("62")
     count.press("Home")
     expect(page.locator("#count-text")).to_have_text("pick 1 of 62")
-    page.get_by_role("button", name="Watch the choice").click()
+    page.get_by_role("button", name="Watch it choose").click()
     expect(page.locator("#count-text")).to_contain_text("pick 62 of 62")
 
 
@@ -384,14 +384,14 @@ def test_each_break_says_what_it_does(shared_playground):
         settings = page.evaluate("patchcore.state.settings")
         start = {"p": 3, "border": "zero", "selection": "greedy", "b": 9, "levels": [2, 3]}
         assert {name: settings[name] for name in start} == start | changed
-        told = "None changed sides" if name == "b = 2" else "Changed sides: brick"
+        told = "None crossed it" if name == "b = 2" else "Crossed the threshold: brick"
         expect(page.locator("#break-text")).to_contain_text("The threshold")
         for text in ("#break-text", "#scores-text"):
             expect(page.locator(text)).to_contain_text("of 6 defects are found")
             expect(page.locator(text)).to_contain_text(told)
         sides = page.locator("#dots button:not([data-side=''])")
         assert sides.count() == page.locator("#scores-text").text_content().count("(score s ")
-    page.get_by_role("button", name="as before").click()
+    page.get_by_role("button", name="defaults").click()
     shared_playground.until("patchcore.state.bank.settings.levels.length === 2")
     page.get_by_role("button", name="Code").click()  # the photograph stays in sight: one is open at a time
     expect(page.locator("#breaks")).to_be_hidden()
@@ -422,7 +422,7 @@ def test_the_tour_moves_the_controls(shared_playground, backbone):
             after = page.evaluate("[patchcore.state.radius, patchcore.state.threshold]")
             assert after[0] > before[0] and after[1] > before[1]
             for text in ("#scores-text", "#story-added"):
-                expect(page.locator(text)).to_contain_text("Changed sides: brick, blob")
+                expect(page.locator(text)).to_contain_text("Crossed the threshold: brick, blob")
             # The patch shown as forgotten, judged by the package's models.
             expect(page.locator("#forgotten canvas")).to_be_visible()
             patch = page.evaluate("patchcore.state.cover.indexOf(patchcore.state.radius)")
@@ -545,7 +545,7 @@ def test_in_a_page_of_the_course_with_the_network_cut(open_playground, playgroun
     frame.evaluate("patchcore.ready")
     assert frame.evaluate("patchcore.state.bank.settings.p") == 5
     expect(opened.page.frame_locator("iframe").locator("#map")).to_be_visible()
-    expect(opened.page.frame_locator("iframe").get_by_role("link", name="Open the whole playground")).to_be_visible()
+    expect(opened.page.frame_locator("iframe").get_by_role("link", name="Open the full playground")).to_be_visible()
     expect(opened.page.frame_locator("iframe").locator("#tour-button")).to_be_hidden()
     assert opened.errors == []
     opened.page.context.set_offline(False)

@@ -163,7 +163,7 @@ def test_many_files_that_are_no_pictures(shared_playground):
     page.evaluate("patchcore.set({source: 'files'})")
     page.evaluate(DROP, ["drop-test", [[f"{i:02}.txt", "aGVsbG8="] for i in range(40)]])
     expect(page.locator("#message")).to_contain_text("cannot read 04.txt as a picture")
-    expect(page.locator("#message")).to_contain_text("So it is with 35 more")
+    expect(page.locator("#message")).to_contain_text("35 more cannot be used either")
     expect(page.locator("#message")).not_to_contain_text("05.txt")
 
 
@@ -270,7 +270,7 @@ def test_an_address_that_asks_for_files(open_playground):
     assert score > 0
     # They do not stand there as if they were one's own.
     opacity = "getComputedStyle(document.querySelector('main')).opacity"
-    expect(opened.page.locator("#borrowed")).to_have_text("brick still shown until you choose pictures")
+    expect(opened.page.locator("#borrowed")).to_have_text("brick is still shown until you choose pictures")
     assert float(opened.page.evaluate(opacity)) < 0.5
     opened.page.evaluate(DROP, ["drop-good", [[f"{i}.png", png(i)] for i in range(3)]])
     opened.page.evaluate(DROP, ["drop-test", [["9.png", png(9)]]])
@@ -293,4 +293,4 @@ def test_a_camera_that_was_unplugged_can_be_plugged_in_again(with_camera, open_p
 def test_a_machine_without_a_camera(shared_playground):
     page = shared_playground.page
     page.locator("[name=source][value=camera]").check(force=True)
-    expect(page.locator("#message")).to_contain_text("No camera responds")
+    expect(page.locator("#message")).to_contain_text("No camera was found")

@@ -1,5 +1,5 @@
-/* JupyterLab shows HTML files without their scripts. So a notebook's link to playground.html opens, in a tab of its own,
-   the playground that lies beside this file: JupyterLab serves both.
+/* JupyterLab shows HTML files without their scripts. So a notebook's link to playground.html opens
+   the playground beside this file in a new tab: JupyterLab serves both.
 
    This is a prebuilt extension of JupyterLab. It is written by hand, since it needs none of JupyterLab's modules. */
 (() => {
@@ -18,7 +18,7 @@
     id: "patchcore-edu:links",
     description: "Opens the playground from the course's notebooks.",
     autoStart: true,
-    // On the way down to the link, before JupyterLab's own listener, which would open the file.
+    // In the capture phase: before JupyterLab's own listener, which would open the file.
     activate: () => document.addEventListener("click", follow, { capture: true }),
   };
   (window._JUPYTERLAB ??= {})["patchcore-edu"] = { init: () => {}, get: async () => () => plugin };

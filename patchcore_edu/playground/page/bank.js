@@ -1,6 +1,6 @@
-/* The memory bank: the good photographs, the patches that are remembered of them, and the nearest one. */
+/* The memory bank: the good photographs, the patches kept from them, and the nearest one. */
 
-/** Where a kept row was seen: the number of its photograph, and its cell. */
+/** Where a kept row comes from: the number of its photograph, and its cell. */
 const origin = (row) => whereIs(state.bank.picks[row]);
 
 function whereIs(patch) {
@@ -9,12 +9,12 @@ function whereIs(patch) {
   return { image: Math.floor(patch / (height * width)), at: [Math.floor(place / width), place % width] };
 }
 
-/** Where a kept row stands in the small picture of its photograph, of 100 × 100 units. */
+/** Where a kept row lies in the thumbnail of its photograph, which has 100 × 100 units. */
 const middle = (row) => origin(row).at.toReversed().map((k) => ((corner(k) + stride() / 2) * 100) / SIDE);
 
 const MOST_SHOWN = 8;
 
-/** The good photographs, and on them the first `count` of the patches that are remembered. */
+/** Draw the good photographs, and on them the first `count` of the patches that are kept. */
 function drawPicks(count) {
   const { photographs, picks, height, width, distance } = state.bank;
   const thumbs = get("thumbs");
@@ -45,11 +45,11 @@ function drawPicks(count) {
   });
   get("count").max = picks.length;
   get("count").value = count;
-  const far = distance && count > 1 ? `: ${number(distance[count - 1])} from the nearest pick before it, after the projection ${term("projection", "ψ")}` : "";
+  const far = distance && count > 1 ? `: ${number(distance[count - 1])} from the nearest earlier pick, after the projection ${term("projection", "ψ")}` : "";
   get("count-text").innerHTML = `pick ${count.toLocaleString("en-GB")} of ${picks.length.toLocaleString("en-GB")}${far}`;
 }
 
-/** The other way round: where in the photograph a row of the bank, or none, is the nearest. */
+/** The reverse: show the patches of the photograph that have this row of the bank as their nearest; null shows none. */
 function pointAtEntry(row) {
   if (state.entry === row || !state.verdict) return;
   state.entry = row;
@@ -60,11 +60,11 @@ function pointAtEntry(row) {
   const { image, at } = origin(row);
   const found = cellsOf(row).length;
   get("nearest-text").innerHTML =
-    `You are pointing at the patch at (${at.join(", ")}) of good photograph ${image + 1}. It is the <span class="nearest">nearest remembered</span> ` +
+    `You are pointing at the patch at (${at.join(", ")}) of good photograph ${image + 1}. It is the <span class="nearest">nearest entry</span> ` +
     `for ${found} of the ${state.verdict.index.length} patches of the test image${found ? ": see the frames" : ""}.`;
 }
 
-/** The row that is kept nearest to a place [x, y] in the small picture of good photograph i, or null. */
+/** The kept row nearest to a place [x, y] in the thumbnail of good photograph i, or null. */
 function entryAt(i, [x, y]) {
   let best = null;
   let least = Infinity;
@@ -77,7 +77,7 @@ function entryAt(i, [x, y]) {
   return best;
 }
 
-/** Let the picks appear one by one, in the order chosen. */
+/** Show the picks one by one, in the order chosen. */
 async function replay() {
   const { bank } = state;
   if (!bank) return;
@@ -106,7 +106,7 @@ function drawBank() {
   drawNearest();
 }
 
-/** A photograph around a cell, framed, in a square canvas. */
+/** Draw a photograph's surroundings of a cell, with the cell framed, in a square canvas. */
 function closeUp(canvas, pixels, at, colour) {
   const context = stage(canvas, 100);
   const around = 80; // pixels of the photograph
@@ -137,7 +137,7 @@ function drawSupport() {
   const more = support.length > MOST_NEIGHBOURS ? ` The first ${MOST_NEIGHBOURS} are shown.` : "";
   get("support-text").innerHTML =
     support.length === 1
-      ? "b = 1: no neighbours of m* are weighed, <i>w</i> = 1."
+      ? "b = 1: no neighbours of m* count, <i>w</i> = 1."
       : `${term("support", "N<sub>b</sub>(m*)")}: m* and its neighbours in the bank, each with its distance <i>d</i> from the farthest patch. By eq. (7), ` +
         "<i>w</i> = 1 − e<sup><i>d</i>(m*)</sup> / Σ e<sup><i>d</i>(m)</sup>, the sum over all of them: the farther the others are " +
         `than m*, the nearer <i>w</i> is to 1. Here it is <b>${number(s / (sStar || 1), 3)}</b>.${more}`;

@@ -7,7 +7,7 @@ function roundHalfEven(x) {
   return floor % 2 === 0 ? floor : floor + 1;
 }
 
-/** The pixels [x, y] along a path of whole-numbered corners, no farther apart than one step. */
+/** The pixels [x, y] along a path whose corners are whole numbers, each at most one step from the next. */
 function everyPixel(path) {
   const length = [0];
   for (let i = 1; i < path.length; i++) {
@@ -60,7 +60,7 @@ function paint(pixels, size, { path, brush, grey, smear }) {
   return painted;
 }
 
-/** Drag what lies under the brush along the path: 15 % is exchanged each pixel. Past the rim, its pixels go on. */
+/** Drag what lies under the brush along the path: each of its pixels replaces 15 %. Past the border, its pixels repeat. */
 function smearPlane(image, size, points, offsets) {
   const keep = Math.fround(0.85);
   const take = Math.fround(0.15);

@@ -1,12 +1,12 @@
-/* What is loaded, and the engine in its worker. */
+/* Loading, and the engine in its worker. */
 
 window.patchcorePayloads = {};
 
-/** Bytes from a text whose characters hold 15 bits each. */
+/** Decode a text whose characters hold 15 bits each. */
 function fifteenBits(text, length) {
   const bytes = new Uint8Array(length);
   let bits = 0;
-  let held = 0; // bits that are not in a byte yet, and how many
+  let held = 0; // how many of the bits are not in a byte yet
   for (let i = 0, at = 0; at < length; i++) {
     bits = (bits << 15) | (text.charCodeAt(i) - KNOWN.firstCharacter);
     for (held += 15; held >= 8 && at < length; ) bytes[at++] = bits >> (held -= 8);
@@ -15,7 +15,7 @@ function fifteenBits(text, length) {
   return bytes;
 }
 
-/** Bytes in their order again, of which all first ones came first, then all second ones … */
+/** Put bytes back in order: all first bytes were stored together, then all second ones … */
 function together(apart, planes) {
   if (planes === 1) return apart;
   const bytes = new Uint8Array(apart.length);
@@ -47,7 +47,7 @@ async function payload(name) {
   );
 }
 
-/** A worker to ask: `await engine.ask("judge", …)`. */
+/** The engine, which answers requests from its worker: `await engine.ask("judge", …)`. */
 class Engine {
   #worker;
   #waiting = new Map();

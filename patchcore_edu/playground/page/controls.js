@@ -1,18 +1,18 @@
-/* The controls, the drop areas and the camera: what one does becomes a change of the state. */
+/* The controls, the drop areas and the camera: what the user does there changes the state. */
 
 let camera = null;
 
 /* [setting, legend, values, what it does] */
 const CONTROLS = [
-  ["source", "photographs", SOURCES, "Photographs: good ones fill the bank, other good ones set the threshold, and the rest are judged. Your own stay on this page."],
-  ["levels", "levels j of the network", [1, 2, 3, 4], "Levels j: the feature maps whose numbers make a patch embedding. A deeper level sees more of the photograph, on a coarser grid."],
+  ["source", "photographs", SOURCES, "Photographs: good ones fill the bank, other good ones set the threshold, and the rest are test images. Your own stay on this page."],
+  ["levels", "levels j of the network", [1, 2, 3, 4], "Levels j: the feature maps whose numbers make up a patch embedding. A deeper level sees more of the photograph, on a coarser grid."],
   ["p", "p, cells across a patch", offered.p, "Patch size p: a patch embedding is the mean over p × p neighbouring cells; with p = 1 it is the cell alone."],
-  ["s", "stride s, in cells", offered.s, "Stride s: a patch is taken at every s-th cell only, down and across; with s = 4, about a sixteenth of them."],
+  ["s", "stride s, in cells", offered.s, "Stride s: a patch is taken only at every s-th cell, down and across; with s = 4, about a sixteenth of them."],
   ["border", "past the border", offered.border, "Cells past the border: with zero they count as zeros; with clip the mean is over the cells inside; with valid, patches that reach past it are left out."],
-  ["ratio", "kept of the bank", [0.01, 0.1, 1], "Kept of the bank: the part of the good patches that is remembered. With fewer, the search is faster and rare ones may be forgotten."],
-  ["selection", "chosen", ["greedy", "random"], "Chosen: greedy takes the patch farthest from those it has, again and again, so rare ones are kept; random draws them by chance."],
+  ["ratio", "good patches kept", [0.01, 0.1, 1], "Good patches kept: the share that is remembered in the memory bank. With fewer, the search is faster, but rare ones may be forgotten."],
+  ["selection", "selection", ["greedy", "random"], "Selection: greedy always takes the patch farthest from those it already has, so rare ones are kept; random draws them by chance."],
   ["b", "b, neighbours in the score’s weight", [1, 2, 5, 9, 20], "Neighbours b: m* and the b − 1 entries nearest to it count in the weight w of the score s; with b = 1, w is 1."],
-  ["sigma", "σ of the smoothing, pixels", offered.sigma, "Smoothing σ: the width, in pixels, of the Gaussian that smooths the anomaly map. The score s is taken before, so it stays."],
+  ["sigma", "σ of the smoothing, pixels", offered.sigma, "Smoothing σ: the width, in pixels, of the Gaussian that smooths the anomaly map. The score s is computed before the smoothing, so it does not change."],
 ];
 const WORDS = { files: "your files", 0.01: "1 %", 0.1: "10 %" };
 
@@ -58,7 +58,7 @@ function connect() {
   new ResizeObserver(fade).observe(strip);
 }
 
-/** The line under the controls is about this one. */
+/** Show this control's help in the line under the controls. */
 function explain(name) {
   for (const line of get("help").children) line.hidden = line.id !== `help-${name}`;
 }
@@ -78,7 +78,7 @@ async function chosen(name, value) {
   });
 }
 
-/** Run it; what goes wrong is said on the page, and the controls show what holds. */
+/** Run an action; if it fails, the page says why, and the controls show the settings that still hold. */
 async function attempt(action) {
   try {
     tell(null);
@@ -98,7 +98,7 @@ function drawControls() {
   const borrowed = source !== shownSource;
   document.body.classList.toggle("borrowed", borrowed);
   get("borrowed").hidden = !borrowed;
-  get("borrowed").textContent = `${WORDS[shownSource] ?? shownSource} still shown until you ${source === "camera" ? "take" : "choose"} pictures`;
+  get("borrowed").textContent = `${WORDS[shownSource] ?? shownSource} is still shown until you ${source === "camera" ? "take" : "choose"} pictures`;
   get("code-text").textContent = inPython(state.settings);
   get("code-about").textContent = aboutPython(state.settings);
 }
@@ -124,7 +124,7 @@ async function selectGood() {
   const { test } = state.groups;
   const good = test.filter((one) => kind(one) === "good");
   const quiet = good.find((one) => alarms()?.get(one) === false) ?? good[0];
-  if (!quiet) throw new Error("None of the photographs to test is known to be good.");
+  if (!quiet) throw new Error("None of the test images is known to be good.");
   get("photograph").scrollIntoView({ block: "nearest" });
   await select(test.indexOf(quiet));
 }
@@ -134,7 +134,7 @@ function drawTools() {
   remember();
 }
 
-/** What is painted outlives a tab that is loaded again; the settings stand in the address. */
+/** Strokes survive a reload of the tab; the settings are in the address. */
 function remember() {
   const { settings: { source }, selected, strokes } = state;
   try {
@@ -144,7 +144,7 @@ function remember() {
   }
 }
 
-/** The photograph and the strokes of this tab before it was loaded again, or null. */
+/** The photograph and the strokes of this tab before it was reloaded, or null. */
 function remembered() {
   try {
     const before = JSON.parse(sessionStorage.getItem("painted"));
@@ -172,12 +172,12 @@ function connectFiles() {
       add(event.dataTransfer.files);
     });
   }
-  // A file that is dropped elsewhere would be opened in the place of this page.
+  // A file dropped elsewhere would open in place of this page.
   addEventListener("dragover", (event) => event.preventDefault());
   addEventListener("drop", (event) => {
     if (event.defaultPrevented) return;
     event.preventDefault();
-    tell("Choose “your files”, and drop photographs on one of the two fields that appear.");
+    tell("Choose “your files”, and drop photographs on one of the two areas that appear.");
   });
   addEventListener("beforeunload", (event) => {
     if (own.good.length || own.test.length || camera) event.preventDefault(); // the browser asks first
@@ -193,13 +193,13 @@ function connectFiles() {
 }
 
 async function addFiles(which, defect, files) {
-  if (!files.length) return; // nothing was chosen, or what was dropped is no file
+  if (!files.length) return; // nothing was chosen, or what was dropped is not a file
   await ready;
   const progress = (done, of) => {
     get("own-text").textContent = `reading ${done} of ${of}`;
   };
   const { good, wrong } = await fromFiles(engine, files, defect, progress);
-  if (good.length) own[which] = good; // else those from before stay
+  if (good.length) own[which] = good; // otherwise the earlier ones stay
   await drawOwn();
   if (wrong) tell(wrong);
 }
@@ -225,7 +225,7 @@ async function openCamera() {
   camera = opened;
 }
 
-/** Ten good pictures fill the bank and set the threshold; then the camera's pictures are judged as they come. */
+/** Ten good pictures fill the bank and set the threshold; then the camera's pictures are scored as they come. */
 async function shoot() {
   if (!camera) await openCamera();
   const mine = camera;
@@ -239,13 +239,13 @@ async function shoot() {
   const { held, bank } = parted(good);
   const live = photograph(await mine.frame(), "the camera", "unknown");
   await take({ bank, held, test: [live] });
-  get("live-text").textContent = "The map follows the camera. Put something wrong in view.";
+  get("live-text").textContent = "The map follows the camera. Show it a defect.";
   let last = performance.now();
   while (camera === mine && shown() === live) {
     state.painted = await mine.frame();
     await need("judge");
     const now = performance.now();
-    get("live-text").textContent = `The map follows the camera, ${number(1000 / (now - last))} pictures per second. Put something wrong in view.`;
+    get("live-text").textContent = `The map follows the camera, ${number(1000 / (now - last))} pictures per second. Show it a defect.`;
     last = now;
     await new Promise(requestAnimationFrame);
   }

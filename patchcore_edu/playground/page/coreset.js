@@ -5,15 +5,15 @@ It is written by hand because a graph cannot loop until done. It picks the rows 
 /**
  * Row numbers of M_C in the order chosen, and how far each was from the picks before it (‖ψ(m) − ψ(n)‖).
  *
- * Distances to the nearest pick only shrink. So a distance that was not brought up to date is an upper bound, and only
- * the row that stands highest needs to be measured against the picks it has missed, until it stands highest no more.
- * Equal distances go to the lowest row.
+ * Distances to the nearest pick only shrink. So a distance that is out of date is an upper bound, and only the row with
+ * the largest one needs to be measured against the picks it has missed, until another row has the largest.
+ * Of equal distances, the lowest row comes first.
  */
 function greedyCoreset(vectors, dim, size, first) {
   const n = vectors.length / dim;
   const nearest = new Float64Array(n).fill(Infinity); // squared
   const measured = new Uint32Array(n); // against how many picks
-  const heap = Uint32Array.from({ length: n }, (_, row) => row); // who stands highest is first; see `sink`
+  const heap = Uint32Array.from({ length: n }, (_, row) => row); // the row with the largest distance is first; see `sink`
   const picks = new Uint32Array(size);
   const distance = new Float32Array(size).fill(Infinity);
   let count = 0;
@@ -23,7 +23,7 @@ function greedyCoreset(vectors, dim, size, first) {
     let b = pick * dim;
     const end = a + dim;
     let even = 0;
-    let odd = 0; // two sums, since each has to wait for its last number
+    let odd = 0; // two sums, so that neither addition waits for the other
     for (; a + 3 < end; a += 4, b += 4) {
       const p = vectors[a] - vectors[b];
       const q = vectors[a + 1] - vectors[b + 1];
@@ -36,7 +36,7 @@ function greedyCoreset(vectors, dim, size, first) {
     for (; a < end; a++, b++) even += (vectors[a] - vectors[b]) ** 2;
     return Math.min(limit, even + odd);
   };
-  /** Row heap[at] has come down: those of its children 2·at + 1 and 2·at + 2 that stand higher go above it. */
+  /** The distance of row heap[at] has shrunk: move up those of its children 2·at + 1 and 2·at + 2 that are higher. */
   const sink = (at) => {
     const row = heap[at];
     const higher = (m, than) => nearest[m] > nearest[than] || (nearest[m] === nearest[than] && m < than);
@@ -54,7 +54,7 @@ function greedyCoreset(vectors, dim, size, first) {
   };
 
   keep(first);
-  sink(first); // in the beginning each row is in its own place
+  sink(first); // at the start each row is in its own place
   while (count < size) {
     const row = heap[0];
     if (measured[row] === count) keep(row);

@@ -14,10 +14,10 @@ const formats = [0, 1, 2, 3].map(
 );
 const number = (x, digits = 1) => formats[digits].format(x);
 
-/** Text as it may stand in HTML: a file's name may hold anything. */
+/** Text made safe for HTML: a file's name may contain anything. */
 const escaped = (text) => text.replace(/[&<>"]/g, (letter) => `&#${letter.charCodeAt(0)};`);
 
-/** A term that says what it means when it is pointed at, as the list of words does. */
+/** A term with a tooltip that explains it as the list of words does. */
 const term = (id, html) => `<abbr title="${escaped(get(`word-${id}`).textContent)}">${html}</abbr>`;
 
 /** A canvas of width × height pixels; `colour(i)` gives 0xBBGGRR. */
@@ -52,7 +52,7 @@ function coloured(values, width, height, low, high, map) {
   return raster(width, height, (i) => map[Math.min(255, Math.max(0, Math.round((values[i] - low) * scale)))]);
 }
 
-/** A canvas element made as large as it is shown, on sharp screens too; gives its context in units of `units` across. */
+/** Give a canvas element as many pixels as it fills on the screen; returns its context, scaled to `units` across. */
 function stage(canvas, units, unitsDown = units) {
   const across = canvas.clientWidth || units;
   const width = Math.round(across * Math.min(window.devicePixelRatio || 1, 2));
@@ -65,7 +65,7 @@ function stage(canvas, units, unitsDown = units) {
   return context;
 }
 
-/** The first `count` figures in an element, [canvas, caption] each; more are made when they are needed. */
+/** The first `count` figures in an element, [canvas, caption] each; more are made as needed. */
 function figuresIn(parent, count) {
   while (parent.children.length < count) {
     const figure = document.createElement("figure");

@@ -1,14 +1,14 @@
 /* The engine: PatchCore in a worker. It runs the package's own functions as graphs and passes arrays between them.
 
-Asked through messages {id, method, argument}, it answers {id, result} or {id, error}. One request after another. */
+It receives messages {id, method, argument} and replies {id, result} or {id, error}, one request after another. */
 
 const SIDE = 224;
 const PIXELS = SIDE * SIDE;
-const AT_ONCE = 8; // photographs whose patch sets are made in one go
+const AT_ONCE = 8; // photographs whose patch sets are computed together
 
 const graphs = {}; // name → the bytes of an exported function, or its running session
 const maps = new Map(); // the key of a photograph → its feature maps {level: {data, dims}}
-let seed; // of ψ and of the start
+let seed; // of ψ and of the first pick
 let projection; // ψ, (most channels, d*)
 let fitted = null;
 
@@ -24,7 +24,7 @@ async function session(name) {
 
 const run = async (name, inputs) => (await session(name)).run(inputs);
 
-/** φ_j of one photograph, at every level up to the deepest that is asked for. One that is kept needs no pixels. */
+/** φ_j of one photograph, at every level up to the deepest that is asked for. If its maps are kept, it needs no pixels. */
 async function featureMaps({ key, pixels }, levels) {
   const known = maps.get(key) ?? {};
   if (!known[1]) {
@@ -89,7 +89,7 @@ async function choose(bank, rows, dim, { ratio, selection }) {
   return greedyCoreset(psi.data, projection.dim, size, randomRows(rows, 1, seed)[0]);
 }
 
-/** Eqs. (6), (7) and the map, for one photograph. With `details` also what the page draws of it. */
+/** Eqs. (6), (7) and the map, for one photograph. With `details`, also what the page draws. */
 async function judge({ photograph, details, b, sigma }) {
   const { settings, vectors } = fitted;
   const phi = await featureMaps(photograph, settings.levels);

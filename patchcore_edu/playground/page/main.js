@@ -4,7 +4,7 @@ const engine = new Engine();
 const state = {
   settings: { ...KNOWN.start },
   groups: { bank: [], held: [], test: [] },
-  shownSource: KNOWN.start.source, // where these are from; the settings' source may still have none
+  shownSource: KNOWN.start.source, // where these are from; the source in the settings may have none yet
   selected: KNOWN.selected,
   strokes: [], // on the selected photograph
   painted: null, // its pixels with the strokes on them
@@ -12,18 +12,18 @@ const state = {
   verdict: null, // what `judge` returned for the photograph shown
   scores: new Map(), // photograph → {score, top}
   threshold: null,
-  cover: null, // of each patch of the good photographs, how far it is from what is remembered
+  cover: null, // the distance of each patch of the good photographs to the memory bank
   radius: null, // the largest of these
-  cell: null, // [h, w], the cell pointed at, or else the farthest patch
-  held: false, // whether that cell stays when one points elsewhere
+  cell: null, // [h, w], the cell pointed at; null for the farthest patch
+  held: false, // whether that cell stays selected when the pointer moves
   entry: null, // the row of the bank pointed at
-  before: null, // {scores, threshold, alarms, cover} before the last change, if all were judged then
+  before: null, // {scores, threshold, alarms, cover} before the last change, if all had scores then
 };
 
 const todo = { fit: false, judge: false, scores: false, radius: false };
 let working = null;
 
-/** Ask for work; what is newest is done, and what it makes needless is not. */
+/** Ask for work. Only the newest request is done; what it makes needless is skipped. */
 function need(...what) {
   for (const name of what) todo[name] = true;
   working ??= work().finally(() => {
@@ -48,13 +48,13 @@ async function work() {
   }
 }
 
-/* The engine keeps the feature maps of photographs with a key; those it has seen since it last forgot need no pixels. */
+/* The engine keeps the feature maps of photographs with a key: until it forgets them, it needs no pixels of these. */
 let seen = new Set();
 const asked = ({ key, pixels }) => (seen.has(key) ? { key } : { key, pixels });
 
 async function fit() {
   todo.fit = false;
-  get("outcome").textContent = "judging …";
+  get("outcome").textContent = "scoring …";
   await engine.deepen(state.settings.levels);
   const { settings, groups } = state;
   const known = seen;
@@ -75,7 +75,7 @@ const judgement = async (one, details) => {
 
 const shown = () => state.groups.test[state.selected];
 
-/* Resolves when the first photograph is judged and drawn. */
+/* Resolves when the first photograph has its score and is drawn. */
 let drawn;
 const firstDrawn = new Promise((resolve) => {
   drawn = resolve;
@@ -88,7 +88,7 @@ async function judgeSelected() {
   if (!one || !bank) return;
   const pixels = state.painted ?? one.pixels;
   const judging = judgement({ key: state.painted ? null : one.key, pixels }, true);
-  if (!bank.drawn) drawBank(); // while the engine judges
+  if (!bank.drawn) drawBank(); // while the engine works
   const verdict = await judging;
   if (state.bank !== bank) return; // other photographs were chosen meanwhile
   verdict.pixels = pixels;
@@ -112,7 +112,7 @@ async function judgeNext() {
   if (next) {
     const verdict = score(await judgement(next, false));
     if (!todo.fit) state.scores.set(next, verdict);
-    get("scores-text").textContent = `judging ${state.scores.size} of ${held.length + test.length}`;
+    get("scores-text").textContent = `scoring ${state.scores.size} of ${held.length + test.length}`;
     drawOutcome();
     return;
   }
@@ -129,7 +129,7 @@ async function findRadius() {
   drawBank();
 }
 
-/** Change settings; resolves when the bank is filled and the photograph shown is judged. */
+/** Change settings; resolves when the bank is filled and the photograph shown has its score. */
 async function change(settings) {
   const next = checked({ ...state.settings, ...settings });
   const moved = Object.keys(next).filter((name) => String(next[name]) !== String(state.settings[name]));
@@ -151,7 +151,7 @@ async function openSource(source, before) {
   get("own").hidden = source !== "files";
   get("live").hidden = source !== "camera";
   const bundle = source === "files" || source === "camera" ? KNOWN.start.source : source;
-  // Until the user's own photographs are there, those from before stay.
+  // Until the user's own photographs are there, the earlier ones stay.
   const first = { selected: KNOWN.selected, source: bundle };
   if (bundle === source) await take(await bundled(bundle), before ?? first);
   else if (!state.bank) await take(await bundled(bundle), first);
@@ -159,7 +159,7 @@ async function openSource(source, before) {
   if (source === "camera") await openCamera();
 }
 
-/** Make these photographs the ones that are worked with. */
+/** Switch to these photographs. */
 async function take(groups, { selected = 0, strokes = [], source = state.settings.source } = {}) {
   seen = new Set();
   await engine.ask("forget");
@@ -171,14 +171,14 @@ async function take(groups, { selected = 0, strokes = [], source = state.setting
   await need("fit");
 }
 
-/** Which photographs raise an alarm; null before all are judged. */
+/** Which photographs raise an alarm; null before all have scores. */
 function alarms() {
   const { scores, threshold, groups } = state;
   if (threshold === null || !groups.test.every((one) => scores.has(one))) return null;
   return new Map(groups.test.map((one) => [one, scores.get(one).score > threshold]));
 }
 
-/** What is known when all are judged, as it is now; before that null. */
+/** The current scores, threshold, alarms and cover; null before all have scores. */
 function judged() {
   const { scores, threshold, cover } = state;
   return alarms() && { scores: new Map(scores), threshold, alarms: alarms(), cover };
@@ -200,7 +200,7 @@ async function start() {
   drawControls();
   await engine.start(showProgress);
   showProgress(0.8, "reading the photographs");
-  // The scores of the other photographs follow one by one. Without a camera the page is ready all the same.
+  // The scores of the other photographs follow one by one. The page is ready even without a camera.
   const opened = openSource(settings.source, remembered());
   await Promise.race([firstDrawn, opened]);
   showProgress(1, "");
@@ -212,7 +212,7 @@ async function start() {
 const tellNonsense = (nonsense) =>
   tell(`The address held ${nonsense.join(" and ")}, which is not a setting; it was ignored.`);
 
-// In a frame of the course's pages there is only room for what answers the brush.
+// In a frame of the course's pages, there is only room for what responds to the brush.
 document.body.classList.toggle("embedded", window !== window.parent);
 document.documentElement.style.colorScheme = theme() ?? "";
 

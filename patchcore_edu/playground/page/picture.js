@@ -1,10 +1,10 @@
-/* The linked picture: one patch's way from the photograph to the score. Each part draws what the state holds. */
+/* The linked pictures: one patch on its way from the photograph to the score. Each part draws what is in the state. */
 
 const COLOURS = KNOWN.colours;
-const UNITS = 336; // of the square pictures, 1.5 for a pixel of the photograph
+const UNITS = 336; // across the square pictures, 1.5 for each pixel of the photograph
 const scaleOf = (pixels) => (pixels * UNITS) / SIDE;
 
-/** Where one points: [h, w] on the grid of the bank. */
+/** The selected cell: [h, w] on the grid of patches. */
 function cell() {
   const { verdict, cell: at } = state;
   if (at && at[0] < verdict.height && at[1] < verdict.width) return at;
@@ -29,7 +29,7 @@ function squares([h, w]) {
   return {
     cell: square(top, left, stride()),
     neighbourhood: square(top - reach * stride(), left - reach * stride(), (2 * reach + 1) * stride()),
-    /** All that a level can see of the photograph from there. */
+    /** The pixels that can change the value of N_p there at a level. */
     field: (level) => {
       const { cells, first, side, stride: step } = KNOWN.levels[level];
       const scale = (KNOWN.levels[settings.levels[0]].cells - 2 * rim()) / (cells - 2 * rim());
@@ -47,7 +47,7 @@ function draw() {
   drawRest();
 }
 
-/** What explains the map. */
+/** Draw what explains the map. */
 function drawRest() {
   if (!state.verdict) return;
   drawFeatures();
@@ -56,7 +56,7 @@ function drawRest() {
   drawScores();
 }
 
-/** Where one points has changed: everything but the scores. */
+/** The selected cell has changed: draw everything but the scores. */
 function drawCell() {
   if (!state.verdict) return;
   drawPhotograph();
@@ -83,8 +83,8 @@ function drawPhotograph(pixels = state.verdict.pixels) {
   get("photograph").setAttribute("aria-label", `${who.name}. Cell row ${h}, column ${w}. Arrow keys move it, space paints.`);
   get("photograph-text").innerHTML =
     `<b>${escaped(who.name)}</b>. The ${state.held ? "held " : ""}patch at <i>(h, w)</i> = (${h}, ${w}) is <span class="query">one cell</span> of the grid; ` +
-    `its value is the mean over <span class="neighbourhood">${term("neighbourhood", `N<sub>${p}</sub>`)}</span>, ${p === 1 ? "only itself" : `${p} × ${p} cells`}. ` +
-    (seen ? `Dashed: everything that level ${seen} can see from there. ` : "") +
+    `its embedding is the mean over <span class="neighbourhood">${term("neighbourhood", `N<sub>${p}</sub>`)}</span>, ${p === 1 ? "only itself" : `${p} × ${p} cells`}. ` +
+    (seen ? `Dashed: the pixels that can change it at level ${seen}. ` : "") +
     (seen === levels.at(-1) ? "" : `The ${term("field", "receptive field")} of level ${levels.at(-1)} is larger than the photograph.`);
 }
 
@@ -149,7 +149,7 @@ function drawFeatures() {
   const { dim } = state.bank;
   get("features-text").innerHTML =
     `A ${term("embedding", "patch embedding")} is <b>${dim} numbers</b>. These ${TILES} ${term("channel", "channels")} make up ${number(100 * share, 0)} % of the squared ` +
-    "distance between this patch and the nearest remembered one. Bright: large values.";
+    "distance between this patch and its nearest entry. Bright: large values.";
 }
 
 /** The lowest level's part of the embedding: a line of numbers for each cell of N_p, then their mean. */
@@ -216,7 +216,7 @@ function drawMap() {
   drawOutcome();
 }
 
-/** Why the glow is not on the frame: upsampling knows nothing of the stride, nor of the cells left out at the rim. */
+/** Why the glow may not be on the frame: upsampling ignores the stride, and the cells left out at the rim. */
 function offGrid() {
   const { width, height } = state.verdict;
   if (width * stride() === SIDE) return "";

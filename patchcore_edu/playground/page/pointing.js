@@ -7,7 +7,7 @@ function placeIn(canvas, event, units) {
   return [at((event.clientX - box.left) / box.width), at((event.clientY - box.top) / box.height)];
 }
 
-/** The cell at a place in the photograph. One that is held stays until another is held, or let go. */
+/** Select the cell at a place in the photograph. A cell that is held stays until it is let go, or another is held. */
 function pointAt([x, y], hold = false) {
   if (!state.verdict || (state.held && !hold)) return;
   state.held = hold;
@@ -21,12 +21,12 @@ function letGo() {
   drawCell();
 }
 
-/** Tells `over(canvas, event)` what is pointed at in a part of the page; null when nothing is any more. */
+/** Call `over(canvas, event)` when a canvas in a part of the page is pointed at, and `over(null)` when none is any more. */
 function connectPointing(id, over) {
   for (const type of ["pointerdown", "pointermove"]) {
     get(id).addEventListener(type, (event) => event.target.matches("canvas") && over(event.target, event));
   }
-  // A finger that is lifted leaves, too; what it touched stays.
+  // Lifting a finger is leaving, too; what it touched stays selected.
   get(id).addEventListener("pointerleave", (event) => event.pointerType !== "touch" && over(null));
 }
 

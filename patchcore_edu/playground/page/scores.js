@@ -1,4 +1,4 @@
-/* All test photographs on one axis of scores, and what they say in words. */
+/* The scores of all test images, on one axis and in words. */
 
 const kind = (one) => (one.defect === "good" ? "good" : one.defect === "unknown" ? "unknown" : "defect");
 
@@ -22,12 +22,12 @@ function drawScores() {
       }),
     );
   }
-  // Until all are judged anew, they stay where they were.
+  // Until all have new scores, they stay where they were.
   const complete = known.length === held.length + test.length;
   axis.classList.toggle("waiting", !complete);
   if (!complete) return;
   const now = alarms();
-  // Photographs whose scores are close stand one above the other.
+  // Photographs whose scores are close are stacked.
   const lanes = [];
   const wide = 100 * (46 / (axis.clientWidth || 1000));
   const order = test.map((one, i) => [state.scores.get(one).score, i]).sort(([a], [b]) => a - b);
@@ -45,7 +45,7 @@ function drawScores() {
     button.className = `${kind(one)}${alarm ? " alarm" : ""}${i === state.selected ? " selected" : ""}`;
     button.hidden = false;
     button.title = `${one.name}: score s = ${number(value)}`;
-    const told = { "↑": ", an alarm now", "↓": ", no alarm any more" }[side(one, now)] ?? (alarm ? ", alarm" : "");
+    const told = { "↑": ", now an alarm", "↓": ", no longer an alarm" }[side(one, now)] ?? (alarm ? ", alarm" : "");
     button.setAttribute("aria-label", `${one.name}: score ${number(value)}${told}`);
     button.setAttribute("aria-pressed", i === state.selected);
   }
@@ -84,13 +84,13 @@ function inWords(s, threshold) {
   return threshold === null ? score : `${score}, threshold <b>${number(threshold)}</b>: ${s > threshold ? "an alarm" : "no alarm"}`;
 }
 
-/** What the photograph was before it was painted on, and what it has become. */
+/** The score before painting, and whether painting made or ended an alarm. */
 function beforePainting() {
   const { scores, threshold, verdict, painted } = state;
   const one = shown();
   if (!painted || camera || !scores.has(one)) return "";
   const { score: before } = scores.get(one);
-  const said = `Before your painting its score s was <b>${number(before)}</b>`;
+  const said = `Before you painted, its score s was <b>${number(before)}</b>`;
   if (threshold === null || before > threshold === verdict.score > threshold) return `. ${said}.`;
   const made = verdict.score > threshold ? "you made it an alarm" : "you made it pass";
   return `. ${said}: ${kind(one) === "good" ? "this was good, and " : ""}${made}.`;
@@ -102,12 +102,12 @@ function drawOutcome() {
   const all = groups.held.length + groups.test.length;
   const parts = [];
   if (verdict) parts.push(inWords(verdict.score, threshold));
-  if (!verdict || scores.size < all) parts.push(`judging ${scores.size} of ${all} …`);
+  if (!verdict || scores.size < all) parts.push(`scoring ${scores.size} of ${all} …`);
   else if (threshold !== null && !camera) parts.push(tally()); // of the camera's pictures only one is kept
   get("outcome").innerHTML = parts.join(" · ");
 }
 
-/** In words: how many photographs raise an alarm; null before all are judged. */
+/** In words: how many photographs raise an alarm; null before all have scores. */
 function tally() {
   const { test } = state.groups;
   const now = alarms();
@@ -121,7 +121,7 @@ function tally() {
   return parts.join("; ");
 }
 
-/** In words: which photographs raise an alarm, and what the last change did. Nothing before all are judged. */
+/** In words: which photographs raise an alarm, and what the last change did. Empty before all have scores. */
 function counted() {
   const { test } = state.groups;
   const now = alarms();
@@ -132,12 +132,12 @@ function counted() {
     const changed = test.filter((one) => side(one, now));
     const told = changed.map((one) => `${escaped(one.name)} (${went(scores.get(one).score, state.scores.get(one).score)})`);
     text += ` ${went(threshold, state.threshold, "The threshold")}.`;
-    text += changed.length ? ` Changed sides: ${told.join("; ")}.` : " None changed sides.";
+    text += changed.length ? ` Crossed the threshold: ${told.join("; ")}.` : " None crossed it.";
   }
   return text;
 }
 
-/** "↑" for a photograph that the last change made an alarm, "↓" for one that is none any more, "" for the others. */
+/** "↑" for a photograph that the last change made an alarm, "↓" for one that no longer is, "" for the others. */
 function side(one, now) {
   const was = state.before?.alarms.get(one);
   if (!now || was === undefined || was === now.get(one)) return "";

@@ -1,4 +1,4 @@
-/* The settings: what each may be, and how they stand in the page's address. */
+/* The settings: what each may be, and how the page's address holds them. */
 
 const { offered } = KNOWN;
 const SOURCES = ["brick", "grass", "gravel", "files", "camera"];
@@ -9,7 +9,7 @@ const complain = (name, value, wanted) => {
 const oneOf = (name, value, allowed) =>
   allowed.includes(value) ? value : complain(name, value, `one of ${allowed.map((a) => JSON.stringify(a)).join(", ")}`);
 
-/** Settings in full, or an error that names the setting, what it was, and what it may be. */
+/** All settings, or an error that names the setting, what it was, and what it may be. */
 function checked(settings) {
   const known = Object.keys(KNOWN.start);
   for (const name of Object.keys(settings)) if (!known.includes(name)) complain(name, settings[name], "left out");
@@ -19,7 +19,7 @@ function checked(settings) {
   if (!good || levels.some((j) => ![1, 2, 3, 4].includes(j))) complain("levels", levels, "different levels from 1, 2, 3, 4");
   oneOf("p", p, offered.p);
   const cells = KNOWN.levels[Math.max(...levels)].cells;
-  if (p > cells) complain("p", p, `at most ${cells}, as many as the cells of level ${Math.max(...levels)}`);
+  if (p > cells) complain("p", p, `at most ${cells}, the number of cells across level ${Math.max(...levels)}`);
   oneOf("s", s, offered.s);
   oneOf("border", border, offered.border);
   if (typeof ratio !== "number" || !(ratio > 0 && ratio <= 1)) complain("ratio", ratio, "a number in (0, 1]");
@@ -29,7 +29,7 @@ function checked(settings) {
   return { source, levels: [...levels].sort(), p, s, border, ratio, selection, b, sigma };
 }
 
-/** Settings from #p=3&levels=2,3. What makes no sense is left out and named. */
+/** Settings from #p=3&levels=2,3. What makes no sense is left out and reported. */
 function fromFragment(fragment) {
   let settings = { ...KNOWN.start };
   const nonsense = [];
@@ -49,17 +49,17 @@ function fromFragment(fragment) {
 const toFragment = (settings) =>
   "#" + Object.entries(settings).map(([name, value]) => `${name}=${encodeURIComponent(value)}`.replace(/%2C/g, ",")).join("&");
 
-/** What the lines of Python give. */
+/** What the Python code does. */
 function aboutPython({ source }) {
   const { bank, judged } = KNOWN.taken;
-  if (source === "camera") return "The same in Python, for pictures in two folders. Those of the camera are kept nowhere.";
+  if (source === "camera") return "The same in Python, for pictures in two folders. The camera's pictures are not saved.";
   if (source === "files") {
-    return "The same in Python, for your files in two folders. The scores differ in the last digits, or more for JPEG: a browser decodes it in its own way.";
+    return "The same in Python, for your files in two folders. The scores differ in the last digits, or more for JPEG: browsers decode it differently.";
   }
   return `The same numbers in Python: fitted on the first ${bank} training photographs, the scores of the ${judged.length} on the axis, good ones first.`;
 }
 
-/** The lines of Python that give the same numbers. */
+/** The Python code that gives the same numbers. */
 function inPython(settings) {
   const { source, levels, p, s, border, ratio, selection, b, sigma } = settings;
   const tuple = `(${levels.join(", ")}${levels.length === 1 ? "," : ""})`;
@@ -75,7 +75,7 @@ function inPython(settings) {
   const [train, test] = files
     ? ['ImageFolder("good")', 'ImageFolder("good", "test", split="test")']
     : [`PhotoTextures("${source}", "train")`, `PhotoTextures("${source}", "test")`];
-  // Which of the photographs the page takes.
+  // Which of the photographs the page uses.
   const { bank, judged } = KNOWN.taken;
   const fitted = files ? `[photograph for i, photograph in enumerate(good) if i % ${EACH} != 1]` : `[good[i] for i in range(${bank})]`;
   const scored = files ? "test" : `[test[i] for i in (${judged.join(", ")})]`;

@@ -1,4 +1,4 @@
-/* Where photographs come from: textures that are bundled, your own files, the camera. Nothing leaves the browser.
+/* Where photographs come from: the bundled textures, your own files, the camera. Nothing leaves the browser.
 
 A photograph is {key, pixels, name, defect}: three planes of 224 × 224 numbers in [0, 1]; `defect` is "good", the
 defect's name, or "unknown". */
@@ -6,11 +6,11 @@ defect's name, or "unknown". */
 const SIDE = 224;
 const PLANE = SIDE * SIDE;
 const SHORT = 256; // what the shorter side becomes before the centre is cut out, as for `ImageFolder`
-const EACH = 5; // good photographs, one of which is held out
+const EACH = 5; // one of so many good photographs is held out
 const MOST_FILES = 60;
-const MOST_NAMED = 5; // of files that are no pictures
-const MOST_PIXELS = 4e6; // larger pictures are first made smaller by the browser
-const LONGEST = 8; // times as long as wide
+const MOST_NAMED = 5; // of files that cannot be used
+const MOST_PIXELS = 4e6; // larger pictures are first shrunk by the browser
+const LONGEST = 8; // how many times as long as wide a picture may be
 
 let photographs = 0;
 const photograph = (pixels, name, defect) => ({ key: ++photographs, pixels, name, defect });
@@ -85,7 +85,7 @@ async function fromFile(engine, file, defect) {
 
 /** Photographs of files, sorted by name as `ImageFolder` does, and what was wrong with the others, in words.
  *
- * `progress(done, of)` is told after each. */
+ * `progress(done, of)` is called after each. */
 async function fromFiles(engine, files, defect, progress) {
   const taken = [...files].sort((a, b) => (a.name < b.name ? -1 : 1)).slice(0, MOST_FILES);
   const wrong = [];
@@ -99,18 +99,18 @@ async function fromFiles(engine, files, defect, progress) {
     progress(i + 1, taken.length);
   }
   const more = wrong.splice(MOST_NAMED).length;
-  if (more) wrong.push(`So it is with ${more} more.`);
+  if (more) wrong.push(`${more} more cannot be used either.`);
   if (files.length > MOST_FILES) wrong.unshift(`The first ${MOST_FILES} of ${files.length} files were taken.`);
   return { good, wrong: wrong.join(" ") };
 }
 
-/** Good photographs parted: the second of each five sets the threshold, the others fill the bank. */
+/** Good photographs split: of every five, the second sets the threshold, the others fill the bank. */
 function parted(good) {
   const held = good.filter((_, i) => i % EACH === 1);
   return { held, bank: good.filter((one) => !held.includes(one)) };
 }
 
-/** The camera: `frame()` returns three planes of 224 × 224 of what it sees now. */
+/** The camera: `frame()` returns its current picture, three planes of 224 × 224. */
 class Camera {
   #engine;
   #stream;
@@ -122,7 +122,7 @@ class Camera {
 
   async open() {
     if (!navigator.mediaDevices?.getUserMedia) {
-      throw new Error("This browser gives a page like this no camera. Open it from a file or over https, or use files.");
+      throw new Error("This browser does not let a page opened this way use a camera. Open it from a file or over https, or use files.");
     }
     try {
       this.#stream = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 480 }, audio: false });
@@ -131,7 +131,7 @@ class Camera {
       throw new Error(
         refused
           ? "Access to the camera was refused. Allow it in the address bar and press “Take ten good pictures”, or use files."
-          : `No camera responds (${error.name}). Plug one in and press “Take ten good pictures”, or use files.`,
+          : `No camera was found (${error.name}). Plug one in and press “Take ten good pictures”, or use files.`,
       );
     }
     this.#stream.getVideoTracks()[0].onended = () => this.lost("The camera was unplugged. Plug it in and press “Take ten good pictures”.");
