@@ -2,11 +2,11 @@
 
 import os
 
-# One thread for each process: the tests, the kernels they start, and the browser share the cores, and PyTorch's
-# threads wait for one another as soon as one of them has no core. It must be set before PyTorch is imported.
+# One thread per process: the tests, the kernels they start and the browser share the cores, and PyTorch's threads
+# wait for one another whenever one of them has no core. This must be set before PyTorch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# The workers, and the kernels they start, keep the memory of large tensors: glibc gives it back to the system at once
-# and asks for it again, which takes up to a tenth of their time.
+# The workers, and the kernels they start, keep the memory of large tensors. By default, glibc returns it to the system
+# at once and then requests it again, which takes up to a tenth of their time.
 os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**30))
 os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**25))
 
@@ -24,7 +24,7 @@ import pytest
 from hypothesis import settings
 from settings import REQUIRE_ALL
 
-# One cache for the suite, its kernels and its workers: what a test changes in the package is not kept for the user.
+# One cache for the suite, its kernels and its workers, apart from the user's: what a test changes is not kept there.
 if "PYTEST_XDIST_WORKER" not in os.environ:
     CACHE = tempfile.TemporaryDirectory(prefix="patchcore_edu-")
     os.environ["PATCHCORE_EDU_CACHE"] = CACHE.name
@@ -33,7 +33,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
 settings.register_profile("suite", deadline=None, max_examples=60, derandomize=True)
 settings.load_profile("suite")
 
-# jsonschema loads this to check international addresses, which no test does: it takes seconds in each worker.
+# jsonschema loads this to check international addresses. No test needs it, and it takes seconds in each worker.
 sys.modules["rfc3987_syntax"] = None
 
 
@@ -42,9 +42,9 @@ def pytest_collection():
 
 
 def pytest_collection_modifyitems(items):
-    """Of two workers, one begins with the browser, the other in the middle of the list, with the notebooks.
+    """Slow tests first: of two workers, one starts with the browser; the other, in mid-list, with the notebooks.
 
-    What is quick comes after: the one that is done first takes it from the other, so that both end together.
+    The quick tests follow. Whichever worker finishes first takes over some of the other's, so both end together.
     """
     browser, notebooks = (
         [item for item in items if item.nodeid.startswith(files)]
@@ -57,7 +57,7 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    """What is loaded by now stays: looking through it for garbage, again and again, takes a twentieth of the time."""
+    """Exempt from garbage collection what is loaded by now: it stays, and scanning it takes a twentieth of the time."""
     gc.freeze()
     gc.set_threshold(20_000)
     gc.enable()
@@ -65,7 +65,7 @@ def pytest_collection_finish():
 
 @pytest.fixture(scope="session")
 def require():
-    """`require(found, what)`: without it skip the test, or fail where all is required."""
+    """`require(found, what)`: if `what` is missing, skip the test, or fail it when everything is required."""
 
     def require(found: object, what: str) -> None:
         if not found:
@@ -77,7 +77,7 @@ def require():
 @pytest.fixture(scope="session")
 def backbone():
     """The bundled network with its trained weights."""
-    # Imported here: the process that hands out the tests needs neither it nor PyTorch.
+    # Imported here: the process that distributes the tests needs neither the package nor PyTorch.
     from patchcore_edu import load_backbone
 
     return load_backbone("efficientnet_lite0")
@@ -85,7 +85,7 @@ def backbone():
 
 @pytest.fixture
 def peak(require):
-    """`with peak() as mib`: afterwards `mib[0]` is by how many MiB the process grew at most within the block."""
+    """`with peak() as mib`: afterwards `mib[0]` is the most, in MiB, that the process grew by within the block."""
     reset, status = Path("/proc/self/clear_refs"), Path("/proc/self/status")
     require(os.access(reset, os.W_OK), "/proc/self/clear_refs (Linux)")
 
@@ -95,9 +95,9 @@ def peak(require):
     @contextmanager
     def peak():
         mib, libc, mmap_threshold = [], ctypes.CDLL(None), -3
-        libc.mallopt(mmap_threshold, 2**17)  # what is kept for later would hide what is needed now
+        libc.mallopt(mmap_threshold, 2**17)  # memory kept from before would hide new use
         libc.malloc_trim(0)
-        reset.write_text("5")  # forget the highest use so far
+        reset.write_text("5")  # resets the peak
         before = high_water_mark()
         yield mib
         mib.append(high_water_mark() - before)
@@ -108,7 +108,7 @@ def peak(require):
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory):
-    """`with shared(name) as path:` a path for all workers of the session, used by one of them at a time."""
+    """`with shared(name) as path:` gives a path that all workers of the session share; one at a time may use it."""
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
@@ -124,7 +124,7 @@ def shared(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def playground(require, shared):
-    """The folder of the playground, built once, as it lies beside the course's pages."""
+    """The folder of the playground, built once, as it is published beside the course's pages."""
     from patchcore_edu.playground import build
 
     require(shutil.which("npm"), "Node.js with npm")
@@ -137,8 +137,10 @@ def playground(require, shared):
 
 @pytest.fixture(scope="session")
 def executed(shared):
-    """`executed(name)`: a notebook's code cells with their outputs. It runs once; where all is required, each cell runs
-    twice in a row."""
+    """`executed(name)`: the code cells of a notebook with their outputs.
+
+    The notebook runs once per session. When everything is required, each cell runs twice in a row.
+    """
     import nbformat
     from notebook_runs import run
 

@@ -1,7 +1,7 @@
-"""Kernels that begin as copies of a process in which the libraries are loaded, which takes longer than most notebooks.
+"""Kernels forked from a process that has the libraries loaded, as loading them takes longer than most notebooks.
 
-The package itself is not loaded there, and a kernel's names are its own: it differs from one that was started by itself
-only in how long `import torch` takes.
+The package itself is not loaded in that process, and each kernel has its own namespace. A forked kernel differs from
+one that was started on its own only in how long `import torch` takes.
 """
 
 import gc
@@ -28,8 +28,8 @@ fork = get_context("forkserver")
 
 
 def become_kernel(arguments: list[str], environment: dict[str, str], folder: str) -> None:
-    gc.freeze()  # what the libraries hold is no garbage
-    # A kernel ends when its parent does, which is not the process that asked for it.
+    gc.freeze()  # what the libraries hold is not garbage
+    # A kernel ends when its parent does. That is the fork server, not the process that requested the kernel.
     os.environ.clear()
     os.environ.update(environment, JPY_PARENT_PID=str(os.getppid()))
     os.chdir(folder)
@@ -41,7 +41,7 @@ def become_kernel(arguments: list[str], environment: dict[str, str], folder: str
 
 
 class ForkedKernel(fork.Process):
-    """What a provisioner asks of a process."""
+    """What a provisioner requires of a process."""
 
     stdin = stdout = stderr = None
 
@@ -58,10 +58,10 @@ class ForkedKernel(fork.Process):
 
 class ForkedProvisioner(LocalProvisioner):
     async def launch_kernel(self, cmd: list[str], **kwargs) -> dict:
-        # What a kernel sets before it loads matplotlib, for pictures that stand below their cells.
+        # A kernel sets this before it loads matplotlib, so that figures appear below their cells.
         environment = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"} | kwargs["env"]
         before = dict(os.environ)
-        os.environ.update(environment)  # with which the process that is copied begins
+        os.environ.update(environment)  # the fork server starts with these
         try:
             forkserver.set_forkserver_preload(LIBRARIES)
             forkserver.ensure_running()
@@ -75,7 +75,7 @@ class ForkedProvisioner(LocalProvisioner):
 
 
 class ForkingKernelManager(AsyncKernelManager):
-    """The copies are made where they are asked for: the first use in a process loads the libraries."""
+    """Starts forked kernels. The first one in each process also starts the fork server, which loads the libraries."""
 
     def __init__(self, **traits):
         super().__init__(**traits)

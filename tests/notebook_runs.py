@@ -12,8 +12,8 @@ from settings import REQUIRE_ALL
 
 FORKS = sys.platform == "linux" and not REQUIRE_ALL
 
-# An audit hook sees every connection that Python makes, cannot be removed, and leaves the loopback alone.
-# A progress bar shows only in a long run. As a widget it would count as an answer; as text it does not.
+# An audit hook sees every connection that Python opens, and cannot be removed. This one allows the loopback.
+# A progress bar appears only in a long run. As a widget it would count as output; as text on stderr it does not.
 SETUP = """
 import sys, tqdm.auto
 tqdm.auto.tqdm = tqdm.tqdm
@@ -27,7 +27,7 @@ sys.addaudithook(no_network)
 
 
 def run(notebook: NotebookNode, folder: Path, times: int = 1) -> list[NotebookNode]:
-    """Run the code cells of a notebook, each so many times in a row, in one fresh kernel without a network.
+    """Run the code cells of a notebook, each `times` times in a row, in one fresh kernel without a network.
 
     Returns the cells with their outputs.
     """

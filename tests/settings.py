@@ -1,6 +1,6 @@
-"""What the environment says about the run."""
+"""Settings of the test run, from environment variables."""
 
 import os
 
-# The continuous integration sets this, so that there no test can drop out unnoticed.
+# Continuous integration sets this, so that no test is skipped unnoticed.
 REQUIRE_ALL = os.environ.get("PATCHCORE_EDU_REQUIRE_ALL") == "1"

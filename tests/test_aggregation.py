@@ -16,7 +16,7 @@ maps_and_p = maps.flatmap(lambda x: st.tuples(st.just(torch.from_numpy(x)), st.i
 
 
 def at_every_location(f, phi_j):
-    """The vectors f(one image's map as nested lists, h, w), put together as (n, d, h*, w*)."""
+    """Call f(one image's map as nested lists, h, w) at every (h, w); stack the vectors as (n, d, h*, w*)."""
     height, width = phi_j.shape[2:]
     vectors = [[[f(image, h, w) for w in range(width)] for h in range(height)] for image in phi_j.tolist()]
     return torch.tensor(vectors, dtype=phi_j.dtype).permute(0, 3, 1, 2)
@@ -29,7 +29,7 @@ def test_by_hand():
     zeros = aggregate(phi_j, p=3)[0, 0]
     torch.testing.assert_close(zeros * 9, torch.tensor([[12.0, 21, 16], [27, 45, 33], [24, 39, 28]]))
     assert aggregate(phi_j, p=3, border="valid").tolist() == [[[[5]]]]
-    # Of the window 0 0 0 | 0 1 2 | 0 4 5, a third of the numbers each.
+    # The window is 0 0 0 | 0 1 2 | 0 4 5; each number is the mean of one third of it.
     flattened = aggregate(phi_j, p=3, pooling="flattened", dim=3)[0, :, 0, 0]
     assert flattened.tolist() == [0, 1, 3]
 
@@ -42,7 +42,7 @@ def test_equals_the_definition(maps_and_p):
 
 
 @given(maps_and_p)
-def test_clipped_the_cells_that_exist_are_averaged(maps_and_p):
+def test_clip_averages_only_the_cells_that_exist(maps_and_p):
     phi_j, p = maps_and_p
 
     def mean(image, h, w):
@@ -53,7 +53,7 @@ def test_clipped_the_cells_that_exist_are_averaged(maps_and_p):
 
 
 @given(maps_and_p)
-def test_without_a_border_only_whole_neighbourhoods_are_left(maps_and_p):
+def test_valid_keeps_only_whole_neighbourhoods(maps_and_p):
     phi_j, p = maps_and_p
     r, (height, width) = p // 2, phi_j.shape[2:]
     if 2 * r < min(height, width):
@@ -63,7 +63,7 @@ def test_without_a_border_only_whole_neighbourhoods_are_left(maps_and_p):
 
 @given(maps_and_p, st.integers(1, 30))
 def test_flattened_equals_its_description(maps_and_p, dim):
-    """The zero-padded window, channel by channel, as one list; number i is the mean of its i-th of `dim` parts."""
+    """List the zero-padded window channel by channel and cut it into `dim` parts; number i is the mean of part i."""
     phi_j, p = maps_and_p
     padding = (p - 1) // 2
     height, width = phi_j.shape[2:]

@@ -1,4 +1,4 @@
-"""The published codes and ours agree, to the digit, when both get the same feature maps and bank."""
+"""Our results equal those of the published codes when both use the same feature maps and memory bank."""
 
 import importlib.util
 from dataclasses import replace
@@ -63,7 +63,7 @@ def their_model(backbone, b=9):
 
 
 def fitted_to_one_bank(backbone, photographs, b, **ours_differs):
-    """Their model and ours, which hold the same coreset of the same photographs."""
+    """Return their model and ours, both holding the same coreset of the same photographs."""
     conventions = replace(CONVENTIONS["anomalib"], **ours_differs)
     ours = PatchCore(backbone, coreset_ratio=0.1, b=b, conventions=conventions).fit(photographs[0])
     theirs = their_model(backbone, b).eval()
@@ -93,7 +93,7 @@ def test_anomalib_measures_patches_alike(anomalib, backbone, photographs):
     distance, row = theirs.nearest_neighbors(patches.flatten(0, 2), n_neighbors=1)
     prediction = ours.predict(photographs[1])
     torch.testing.assert_close(prediction.patch_distance.flatten(), distance, **close)
-    # They answer with rounded distances, and may exchange neighbours that are closer than that.
+    # Their distances are rounded, so neighbours at nearly the same distance may swap places.
     assert (prediction.nearest.flatten() == row).double().mean() > 0.999
 
 
@@ -108,7 +108,7 @@ def test_one_difference_is_enough_to_disagree_with_anomalib(anomalib, backbone, 
 
 @pytest.mark.parametrize("size", [1, 7, 400])
 def test_anomalib_picks_the_same_coreset(anomalib, backbone, photographs, monkeypatch, size):
-    """Same ψ, same start: then Algorithm 1 leaves no choice. 2.7.0 keeps its random start in the coreset."""
+    """With the same ψ and the same start, Algorithm 1 is deterministic. 2.7.0 keeps its random start in the coreset."""
     from anomalib.models.components import KCenterGreedy
 
     vectors = memory_bank(PatchCore(backbone).patches(photographs[0])).vectors
@@ -130,7 +130,7 @@ def test_anomalib_projects_to_as_many_dimensions(anomalib):
     theirs.fit(vectors)
     ours = random_projection(vectors, c.projection_dim, seed=0, kind=c.projection)
     assert ours.shape == theirs.transform(vectors).shape
-    # Both draw at random, so what can agree is the share of weights that are not zero, and their size.
+    # Both draw at random, so only the share of non-zero weights and their size can agree.
     weights = random_projection(torch.eye(152), ours.shape[1], seed=0, kind=c.projection)
     share = [(w != 0).double().mean().item() for w in (weights, theirs.sparse_random_matrix)]
     assert share[0] == pytest.approx(share[1], abs=0.01)
@@ -214,7 +214,7 @@ def test_official_embedding_at_the_sizes_of_real_networks(channels, p):
 
 
 def test_official_ensembles_have_a_length_of_their_own_after_the_merge():
-    """1024 numbers for each level, and 384 after the merge."""
+    """Such as 1024 numbers for each level and 384 after the merge; here 16 and 6."""
     phi = random_maps((5, 9), [(8, 6), (5, 5)], seed=0)
     c = replace(CONVENTIONS["official"], dim=16, merged_dim=6)
     ours = patch_set(phi, 3, 1, c.border, c.pooling, c.merge, c.dim, c.stride_on, c.merged_dim)
@@ -227,7 +227,7 @@ def test_official_ensembles_have_a_length_of_their_own_after_the_merge():
 
 
 def test_official_vectors_that_are_short_already_are_not_projected(backbone, photographs):
-    """The sets shared a third of their rows."""
+    """Projecting them anyway left only a third of the coreset's rows the same."""
     conventions = replace(CONVENTIONS["official"], dim=128)
     own = {"coreset_ratio": 0.1, "seed": 3}
     with_psi, without = (
@@ -239,7 +239,7 @@ def test_official_vectors_that_are_short_already_are_not_projected(backbone, pho
 
 @pytest.mark.parametrize("n", [2, 12])
 def test_anomalib_with_a_bank_of_one_row_divides_by_the_batch(anomalib, backbone, photographs, n):
-    """A softmax over the images of a batch, where one over neighbours was meant: 8 % less for twelve. Ours is s*."""
+    """They take the softmax over the images of a batch, not over neighbours: 8 % less for twelve images. Ours is s*."""
     ours = PatchCore(backbone, conventions="anomalib").fit(photographs[0])
     ours.bank = ours.bank.take([0])
     theirs = their_model(backbone).eval()

@@ -33,7 +33,7 @@ def test_bilinear_upsampling_equals_the_definition(height, width, up, across):
 
 @pytest.mark.parametrize("sigma", [1e-300, 1e-9, 0.12])
 def test_a_gaussian_that_ends_within_its_pixel_changes_nothing(sigma):
-    """Its square, divided by, was zero."""
+    """Its square underflowed to zero, and was then divided by."""
     distance = torch.rand(1, 3, 3, generator=torch.Generator().manual_seed(0))
     assert anomaly_map(distance, 8, sigma).equal(anomaly_map(distance, 8, 0))
 
@@ -69,14 +69,14 @@ def test_a_constant_map_stays_constant_unless_there_are_zeros_around_it(edge, up
 @pytest.mark.parametrize(
     "edge, beyond", [("reflect", [1, 0]), ("mirror", [2, 1]), ("nearest", [0, 0]), ("constant", None)]
 )
-def test_how_the_map_goes_on_past_its_border(edge, beyond):
-    """Smoothing the map is smoothing a longer one whose first two values stand for what lies before the border."""
+def test_what_edge_puts_past_the_border(edge, beyond):
+    """It equals smoothing a longer map whose first two values are what `edge` puts before the border."""
     row = random_distances(1, 1, 9)
     before = row[..., beyond] if beyond else torch.zeros(1, 1, 2)
     longer = torch.cat([before, row], dim=2)
     smooth = anomaly_map(row, (1, 9), sigma=0.5, edge=edge)  # the kernel reaches two pixels
     expected = anomaly_map(longer, (1, 11), sigma=0.5, edge=edge)
-    # Along the single row, `edge` also decides what lies above and below it.
+    # `edge` also decides what lies above and below the single row, so both maps use it.
     torch.testing.assert_close(smooth[..., :6], expected[..., 2:8])
 
 

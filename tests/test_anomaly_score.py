@@ -48,7 +48,7 @@ def test_eq_6_equals_the_definition(given):
 
 
 @given(patches_and_banks(), st.integers(1, 9))
-def test_members_of_the_bank_score_0(given, b):
+def test_entries_of_the_bank_score_0(given, b):
     patches, _ = given
     distance, _ = patch_neighbours(patches, patches.flatten(0, 2))
     assert not distance.any()
@@ -73,7 +73,7 @@ def test_eq_7_by_hand():
     assert image_score(patch[None, None], bank, b=2).item() == pytest.approx(w * log(2), rel=1e-6)
 
 
-def test_the_neighbours_are_those_of_the_member_not_of_the_test_patch():
+def test_the_neighbours_are_those_of_m_star_not_of_the_test_patch():
     """The test patch, at 5, lies between m* = 3 and 8; but 1 is nearer to m* than 8 is."""
     bank, patch = torch.tensor([[3.0], [1.0], [8.0]]), torch.tensor([[5.0]])
     w = reweighting_factor(patch, torch.tensor([0]), bank, b=2)
@@ -190,7 +190,7 @@ def test_bad_input(call, message):
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_equal_distances_go_where_the_definition_sends_them(seed):
+def test_ties_are_broken_as_in_the_definition(seed):
     generator = torch.Generator().manual_seed(seed)
     n, b = (int(torch.randint(low, 12, (1,), generator=generator)) for low in (4, 1))
     vectors = torch.randint(0, 4, (n, 2), generator=generator).double()

@@ -20,7 +20,7 @@ CLASSES = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.meta["categories"]
 
 
 def photograph(name):
-    """A photograph that comes with scikit-image, as networks were trained on them: 256 pixels, centre crop 224."""
+    """A photograph that comes with scikit-image, prepared as in training: resized to 256 pixels, centre crop of 224."""
     image = torch.from_numpy(getattr(skimage.data, name)()).permute(2, 0, 1)[None] / 255
     return center_crop(resize(image, 256, antialias=True), 224).clamp(0, 1)
 
@@ -41,7 +41,7 @@ def resnet18():
 
 @pytest.fixture(scope="module")
 def untrained():
-    """`untrained(name)`: a network with random weights, made once: drawing those of the wide one takes seconds."""
+    """`untrained(name)`: a network with random weights, made only once: the wide one takes seconds."""
 
     @cache
     def untrained(name):
@@ -67,9 +67,9 @@ def test_photographs_are_recognised(backbone, photographs):
     chelsea, coffee, rocket = [[CLASSES[i] for i in row] for row in probability.topk(3).indices.tolist()]
     assert "Egyptian cat" in chelsea and chelsea[0] in ("tabby", "tiger cat", "Egyptian cat")
     assert coffee[0] == "espresso"
-    # ImageNet has no carrier rocket; its missiles and projectiles stand on launch pads too.
+    # ImageNet has no class for space rockets; its missiles and projectiles are shown on launch pads too.
     assert rocket[:2] == ["missile", "projectile"]
-    # A mean or a deviation of another network makes it far less sure.
+    # With another network's mean or standard deviation it is far less sure.
     assert probability[0, 281:286].sum() > 0.9 and probability[1, 967] > 0.9
 
 
@@ -86,7 +86,7 @@ def test_levels_are_the_outputs_of_blocks_2_4_10_and_15(backbone, photographs):
     phi = backbone(photographs, (1, 2, 3, 4))
     assert list(phi) == [1, 2, 3, 4]
     for j in phi:
-        # Batch norms are folded into the convolutions, which rounds otherwise: to 1e-5 of the largest value.
+        # Our batch norms are folded into the convolutions, so rounding differs: by up to 1e-5 of the largest value.
         assert (phi[j] - seen[j]).abs().max() < 1e-5 * seen[j].abs().max()
     torch.testing.assert_close(backbone.classify(photographs), logits.softmax(1), rtol=1e-3, atol=1e-5)
 
@@ -180,13 +180,13 @@ def test_without_a_network_the_error_says_which_file_goes_where(tmp_path, monkey
     file, folder = re.search(r"put the file (\S+) into the folder (\S+),", str(error.value)).groups()
     assert f"https://download.pytorch.org/models/{file}" in str(error.value)
     assert re.fullmatch(r"resnet18-[0-9a-f]{8}\.pth", file) and Path(folder).is_relative_to(tmp_path)
-    # And that is true: with the file there, it loads.
+    # The advice works: with the file there, it loads.
     network = torchvision.models.resnet18(weights=None)
     torch.save(network.state_dict(), Path(folder) / file)
     backbone = load_backbone("resnet18")
     folded = torch.nn.utils.fuse_conv_bn_eval(network.eval().conv1, network.bn1)
     assert torch.equal(backbone.network.conv1.weight, folded.weight)
-    # A file that was copied in part gets the same advice.
+    # A file that was copied only in part gets the same advice.
     (Path(folder) / file).write_bytes((Path(folder) / file).read_bytes()[:-1000])
     with pytest.raises(FileNotFoundError, match=rf"put the file {file} into the folder"):
         load_backbone("resnet18")
@@ -254,7 +254,7 @@ def test_an_unknown_level(backbone, levels):
 def test_the_receptive_field_is_what_pixels_can_change(untrained, name, level):
     torch.manual_seed(0)
     net = untrained(name)
-    for layer in net.modules():  # no activation is switched off, so that every path stays open
+    for layer in net.modules():  # without ReLUs, every path through the network stays open
         if isinstance(layer, torch.nn.ReLU | torch.nn.ReLU6):
             layer.forward = lambda x: x
     h = w = 128 // net.strides[level]
@@ -275,6 +275,6 @@ def test_the_receptive_field_is_what_pixels_can_change(untrained, name, level):
         assert changed(slice(first, first + 1), everything) and changed(slice(last, last + 1), everything)
 
 
-def test_shapes_can_be_had_without_numbers():
+def test_channels_are_known_on_the_meta_device():
     with torch.device("meta"):
         assert load_backbone("wide_resnet50_2", weights=None).channels == {1: 256, 2: 512, 3: 1024, 4: 2048}

@@ -1,6 +1,6 @@
-"""The causal sentences of the notebooks: each has a row in `claims.csv`, and a test that tries to refute it.
+"""Each causal sentence in the notebooks has a row in `claims.csv` and a test that tries to refute it.
 
-A difference counts when the ranges over seeds are apart; "not told apart" means that they overlap.
+A difference counts only if the ranges over seeds do not overlap; if they overlap, the two "cannot be told apart".
 """
 
 import csv
@@ -42,7 +42,7 @@ with (TESTS / "claims.csv").open(encoding="utf-8", newline="") as file:
     CLAIMS = list(csv.DictReader(file))
 TEXTURES = ("brick", "grass", "gravel")
 KINDS = ("scratch", "blob", "smear")
-MAP = 28  # pixels: maps are small where only scores are asked for, which have nothing to do with them
+MAP = 28  # pixels; where only scores are tested, the size of the map does not matter, so it is small
 CAUSAL = re.compile(
     r"\b(because|therefore|that is why|this is why|helps?|hurts?|makes?)\b"
     r"|\bso\b(?! (far|that|on\b|much|many|large|small|often|close|high|like|unlike|long))",
@@ -62,19 +62,19 @@ def prose(notebook: str) -> str:
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of Markdown, without tables, headings and tags; "eq." ends none."""
+    """Return the sentences of Markdown, without tables, headings and tags; "eq." does not end a sentence."""
     text = re.sub(r"^(\||#).*$|<[^>]+>", "", text, flags=re.MULTILINE)
     paragraphs = (" ".join(part.split()) for part in re.split(r"\n\s*\n|\n(?=-)", text))
     return [s for part in paragraphs for s in re.split(r"(?<=[.!?:])(?<!eq\.) (?=[A-Z*$(“\"`])", part)]
 
 
 def causal(notebook: str) -> list[str]:
-    """Sentences that say why; a question says nothing yet."""
+    """Return the sentences that give a reason; questions are left out."""
     text = "\n\n".join("".join(c["source"]) for c in cells(notebook) if c["cell_type"] == "markdown")
     return [s for s in sentences(text) if CAUSAL.search(s) and "?" not in s]
 
 
-def test_sentences_that_say_why_are_found():
+def test_causal_sentences_are_found():
     text = (
         "Averaging helps.\n\n| so |\n\n# Because\n\nThe map shrinks, so eq. (2) is left. Does it help? So far so large."
     )
@@ -85,7 +85,7 @@ def test_sentences_that_say_why_are_found():
 
 
 @pytest.mark.parametrize("notebook", [f"{n:02}" for n in range(12)])
-def test_no_sentence_says_why_without_a_row(notebook):
+def test_every_causal_sentence_has_a_row(notebook):
     claims = [claim["claim"] for claim in CLAIMS if claim["notebook"] == notebook]
     assert [s for s in causal(notebook) if not any(claim in s or s in claim for claim in claims)] == []
 
@@ -95,7 +95,7 @@ def test_each_claim_is_in_its_notebook_and_is_tested(claim):
     assert claim["claim"] in prose(claim["notebook"])
     assert claim["would refute it"]
     file, _, name = claim["tested in"].partition("::")
-    if file.endswith(".ipynb"):  # a cell that asserts it; every notebook runs in the suite
+    if file.endswith(".ipynb"):  # an assertion in a cell of the notebook, which the suite runs
         [source] = ["".join(cell["source"]) for cell in cells(file[:2]) if cell["id"] == name]
         assert "assert " in source
     else:
@@ -118,7 +118,7 @@ def of_kind(kind: str, category: str = "brick") -> torch.Tensor:
 
 
 def defective(category: str = "brick") -> torch.Tensor:
-    """(n, h, w): the cells of level 2 that a defect touches."""
+    """The cells of level 2 that a defect touches, as (n, h, w)."""
     return torch.stack([s.mask for s in photographs(category, "test").dataset]).view(40, 28, 8, 28, 8).any(4).any(2)
 
 
@@ -127,14 +127,14 @@ def largest(queries: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
 
 
 def of_kinds(scores, kind: str, category: str = "brick") -> list[float]:
-    """Image AUROC of the defects of one kind against the good crops of a texture, for each of `scores`."""
+    """Image AUROC of one kind of defect against the good crops of a texture, for each of `scores`."""
     chosen = of_kind("good", category) | of_kind(kind, category)
     return [auroc(s[chosen], labels(category)[chosen]) for s in scores]
 
 
 @lru_cache
 def of_setting(category: str, size: int = 500, levels=(2, 3), p=3, s=1, border="zero") -> list[torch.Tensor]:
-    """s* of each test image, from three banks of `size` rows."""
+    """Return s* of each test image, for each of three banks of `size` rows."""
     maps = {split: {j: photographs(category, split).phi[j] for j in levels} for split in ("train", "test")}
     entries, queries = (patch_set(maps[split], p, s, border=border) for split in ("train", "test"))
     vectors = entries.flatten(0, 2)
@@ -156,7 +156,7 @@ def apart(one, other) -> bool:
     return b < c or d < a
 
 
-def test_psi_costs_radius_and_no_image_auroc_that_ten_seeds_can_show():
+def test_psi_raises_the_radius_but_ten_seeds_show_no_loss_of_image_auroc():
     rows = {"without ψ": [], "ψ to 128": []}
     for category in TEXTURES:
         vectors = patches(category).flatten(0, 2)
@@ -203,7 +203,7 @@ def test_greedy_keeps_a_rare_good_patch_and_chance_does_not():
 def test_greedy_covers_most_rare_patches_better_than_chance():
     vectors = patches().flatten(0, 2)
     some = vectors[::10]
-    rare = some[nearest_neighbours(some, vectors, k=2)[0][:, 1].topk(50).indices]  # the nearest row is itself
+    rare = some[nearest_neighbours(some, vectors, k=2)[0][:, 1].topk(50).indices]  # [:, 0] is the row itself
     for seed in range(3):
         greedy = vectors[greedy_coreset(vectors, size=250, seed=seed)]
         random = vectors[torch.randperm(len(vectors), generator=torch.Generator().manual_seed(seed))[:250]]
@@ -222,21 +222,21 @@ def test_w_is_smaller_where_the_bank_is_denser():
     assert smallest[0] > smallest[1] > smallest[2]
 
 
-def test_eq_7_turns_few_pairs_round_on_brick(executed):
+def test_eq_7_reverses_few_pairs_on_brick(executed):
     text = printed(executed("07_anomaly_score"))
     turned, mixed = (
         list(map(int, re.search(rf"{pairs}: (.*)", text)[1].split(", ")))
         for pairs in ("pairs reversed, of 780", "pairs of a good and a defective image")
     )
     assert len(turned) == len(mixed) == 10 and any(turned) and max(turned) <= 5
-    assert max(mixed) == 1  # of 384 pairs: the image AUROC moves by at most 0.003
+    assert max(mixed) == 1  # of 384 pairs, so the image AUROC changes by at most 0.003
     before = max_patch_score(model()[1].patch_distance)[0]
     assert auroc(before.square(), labels()) == auroc(before, labels())  # the square keeps the order
 
 
 @lru_cache
 def by_p(p: int) -> tuple[list[torch.Tensor], dict[str, float], dict[str, float]]:
-    """Of three banks of 500 rows: s* of each image, and each kind's median of it, of all cells and of inner ones."""
+    """From three banks of 500 rows: s* of each image, and its median for each kind, over all and over inner cells."""
     vectors = patches(p=p).flatten(0, 2)
     picks = [greedy_coreset(random_projection(vectors, seed=seed), size=500, seed=seed) for seed in range(3)]
     distance = [patch_neighbours(patches(split="test", p=p), vectors[rows])[0] for rows in picks]
@@ -261,7 +261,7 @@ def test_a_little_averaging_helps_and_much_hurts_each_kind():
         if kind != "scratch":
             assert min(found[kind, 3]) > max(found[kind, 1])
     assert min(found["scratch", 1]) > 0.98
-    assert min(found["scratch", 9]) > max(found["smear", 9])  # not the kind that is found worst
+    assert min(found["scratch", 9]) > max(found["smear", 9])  # the scratch is not found worst
 
 
 def test_what_p_does_to_good_crops_and_to_each_kind_of_defect():
@@ -280,7 +280,7 @@ def test_what_p_does_to_good_crops_and_to_each_kind_of_defect():
     assert f"{inside['scratch']:.1f}" == f"{inside['good']:.1f}"
 
 
-def test_what_brick_shows_of_p_and_of_the_border_is_not_so_everywhere():
+def test_what_brick_shows_of_p_and_of_the_border_does_not_hold_everywhere():
     assert max(of_all("grass", p=5)) < min(of_all("grass", p=3))
     for category, p in (("gravel", 9), ("gravel", 5), ("brick", 5)):
         assert not apart(of_all(category, p=p), of_all(category, p=3)), (category, p)
@@ -296,7 +296,7 @@ def test_what_brick_shows_of_p_and_of_the_border_is_not_so_everywhere():
     assert min(of_all("grass", border="valid")) > max(of_all("grass") + of_all("grass", border="clip"))
 
 
-def test_levels_1_and_2_find_more_scratches_on_gravel_alone():
+def test_levels_1_and_2_find_more_scratches_only_on_gravel():
     found = {
         (category, levels): of_kinds(of_setting(category, size=250, levels=levels), "scratch", category)
         for category in ("grass", "gravel")
@@ -340,7 +340,10 @@ def test_neighbouring_cells_of_a_defect_deviate_more_alike_than_good_ones():
 
 
 def cosines(category: str) -> tuple[float, dict[str, float]]:
-    """How alike neighbouring cells deviate from their nearest entries, at p = 1: of good images, and on each kind."""
+    """At p = 1, the mean cosine between how neighbouring cells differ from their nearest entries.
+
+    Returns that of good images, and that on each kind of defect.
+    """
     queries, vectors = patches(category, "test", p=1), patches(category, p=1).flatten(0, 2)[::2]
     deviation = queries - vectors[patch_neighbours(queries, vectors)[1]]
     deviation = deviation / deviation.norm(dim=3, keepdim=True)
@@ -356,7 +359,7 @@ def test_most_cells_of_a_large_neighbourhood_around_a_defect_are_good():
 
 
 def test_the_network_s_padding_shows_at_the_rim():
-    """Where the rim of the map is not the rim of the photograph, its patches are hardly unlike those inside."""
+    """Where the photograph goes on past the rim of the map, the patches at the rim differ little from those inside."""
     ring = torch.ones(28, 28, dtype=torch.bool)
     ring[1:-1, 1:-1] = False
 
@@ -373,7 +376,7 @@ def test_the_network_s_padding_shows_at_the_rim():
 
 @lru_cache
 def of_border(border: str) -> tuple[PatchCore, float]:
-    """A model with this border rule, and the highest score of the good crops."""
+    """Return a model with this border rule, and the highest score that it gives a good crop."""
     conventions = replace(CONVENTIONS["paper"], border=border)
     fitted = PatchCore(backbone(), coreset_ratio=0.02, conventions=conventions)
     fitted.fit_patches(fitted.patches_of(photographs("brick", "train").phi))
@@ -382,7 +385,7 @@ def of_border(border: str) -> tuple[PatchCore, float]:
 
 
 def lined(images: torch.Tensor, row: int, grey: float = 0.95) -> torch.Tensor:
-    """A line of 4 × 24 pixels on each photograph."""
+    """Draw a line of 4 × 24 pixels on each photograph."""
     images = images.clone()
     images[:, :, row : row + 4, 100:124] = grey
     return images
@@ -485,7 +488,7 @@ def test_w_is_one_minus_a_softmax_entry_of_at_most_1_over_b_and_a_match_in_a_cro
     w = reweighting_factor(test, star, bank, b=9)
     torch.testing.assert_close(w, 1 - share[:, 0])
     assert (share[:, 0] <= 1 / 9).all() and (share[:, 0] == share.amin(1)).all() and w[0] < w[1]
-    # Were m* not the nearest of all, w could leave that range.
+    # With an entry that is not the nearest, w can leave that range.
     far = int((bank - test[0]).norm(dim=1).argmax())
     assert reweighting_factor(test[:1], torch.tensor([far]), bank, b=2) < 1 / 2
 
@@ -556,7 +559,7 @@ def test_overlapping_crops_give_too_low_a_threshold():
     assert overlapping < new[:8].max() and (new[8:16] > overlapping).all()
 
 
-def test_a_defect_in_the_bank_scores_nothing():
+def test_a_defect_in_the_bank_scores_0():
     scratched = patches(split="test")[of_kind("scratch")]
     fitted = PatchCore(backbone(), coreset_ratio=1).fit_patches(scratched)
     assert fitted.predict_patches(scratched, MAP).score.max() < 1e-3

@@ -1,4 +1,4 @@
-"""The records of what the paper leaves open."""
+"""The records of every choice that the paper leaves open."""
 
 from dataclasses import FrozenInstanceError, fields, replace
 from inspect import signature
@@ -9,7 +9,7 @@ from patchcore_edu import CONVENTIONS, Conventions, aggregate, anomaly_map, gree
 from patchcore_edu.conventions import as_conventions
 
 
-def test_names_stand_for_records():
+def test_names_refer_to_records():
     assert list(CONVENTIONS) == ["paper", "official", "anomalib"]
     for name, record in CONVENTIONS.items():
         assert as_conventions(name) is record and as_conventions(record) is record
@@ -45,7 +45,7 @@ def test_what_published_codes_chose_differently(name, differs):
 
 
 def test_a_choice_defaults_to_that_of_its_function():
-    """Whoever calls the functions one after another gets what the pipeline does."""
+    """Calling the functions one after another with their defaults gives the results of `PatchCore()`."""
     differs = set()
     for function in (aggregate, patch_set, greedy_coreset, anomaly_map):
         for name, value in {name: p.default for name, p in signature(function).parameters.items()}.items():

@@ -21,7 +21,7 @@ def random_vectors(n, d, seed=0, dtype=torch.float32):
 
 
 def small_numbers(n, d):
-    """n vectors of few whole numbers, so that many are equal and many distances tie."""
+    """n vectors of small whole numbers, so that many are equal and many distances tie."""
     return arrays("float32", (n, d), elements=st.integers(-2, 2))
 
 
@@ -33,7 +33,7 @@ seeds, few = st.integers(0, 99), st.sampled_from([1, 2, 5, 1024])
 
 
 def test_by_hand():
-    """From 0 the farthest is 10. Then 4 is 4 from its nearest pick, 1 and 9 are 1 away; of these the lower row."""
+    """10 is farthest from 0. Next is 4, at 4 from its nearest pick. 1 and 9 tie at 1: the lower row, 9, goes first."""
     line = torch.tensor([[0.0], [9.0], [4.0], [1.0], [10.0]])
     chosen = next(c for c in (greedy_coreset(line, size=5, seed=seed) for seed in range(99)) if c[0] == 0)
     assert chosen.tolist() == [0, 4, 2, 1, 3]
@@ -106,11 +106,11 @@ def test_a_smaller_coreset_is_the_beginning_of_a_larger_one():
         assert torch.equal(greedy_coreset(M, size=size, seed=3), large[:size])
 
 
-# --- as the literal algorithm in double precision ---------------------------------------------------------------
+# --- equal to the literal algorithm in double precision ---------------------------------------------------------------
 
 
 def literal(M, size, start):
-    """Algorithm 1 by differences in double precision; `M` is divided by a power of two, which rounds nothing."""
+    """Algorithm 1 from differences in double precision. `M` is scaled by a power of two, which is exact."""
     M = M.double() / 2.0 ** M.double().abs().amax().log2().floor().clamp(-1000, 1000)
     nearest, chosen = torch.full((len(M),), torch.inf, dtype=torch.float64), [start]
     while len(chosen) < size:
@@ -122,7 +122,7 @@ def literal(M, size, start):
 
 
 def assert_each_is_the_farthest(M, chosen):
-    """Of rows whose distances in double precision differ by rounding alone, any may be the next."""
+    """Each pick is the farthest row; of rows that differ only by rounding in double precision, any will do."""
     M = M.double() / 2.0 ** M.double().abs().amax().log2().floor().clamp(-1000, 1000)
     nearest = (M - M[chosen[0]]).square().sum(1)
     for k in range(1, len(chosen)):
@@ -191,8 +191,8 @@ def test_exact_ties_go_to_the_lowest_row(dtype, bank, seed, candidates):
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_among_ties_that_a_scale_rounds_each_pick_is_the_farthest_but_for_the_last_digit(seed):
-    """Distances by fractions, without any rounding: whole numbers times a random scale tie only nearly."""
+def test_among_ties_broken_by_rounding_each_pick_is_the_farthest_up_to_the_last_digit(seed):
+    """Checked with exact fractions: after scaling by a random factor, whole numbers that tied differ by rounding."""
     rng = np.random.default_rng(seed)
     M = torch.from_numpy(rng.integers(-3, 4, (30, 6)) * 10 ** rng.uniform(-20, 20))
     exact = [[Fraction(x) for x in row] for row in M.tolist()]
@@ -210,7 +210,7 @@ def test_among_ties_that_a_scale_rounds_each_pick_is_the_farthest_but_for_the_la
 
 @pytest.mark.parametrize("n", [70, 200, 900, 2000])
 def test_rows_that_differ_by_rounding_alone_are_all_picked(n):
-    """Unit vectors, seen from the first pick in their centre: more of them than are looked at together."""
+    """Unit vectors around the first pick: all are equally far, and some `n` exceed the number of candidates."""
     M = random_vectors(n, 16, dtype=torch.float64)
     M = torch.cat([torch.zeros(1, 16, dtype=torch.float64), M / M.norm(dim=1, keepdim=True)])
     seed = next(s for s in range(10_000) if greedy_coreset(M, size=1, seed=s) == 0)
@@ -240,7 +240,7 @@ def test_memory_does_not_grow_with_the_number_of_distances(peak):
 
 
 def greedy_by_loops(M, size, nearest, chosen):
-    """Algorithm 1 when `nearest` holds what every row's minimum begins with."""
+    """Algorithm 1, where `nearest` holds the distance that each row's minimum starts from."""
     nearest = list(nearest)
     chosen = list(chosen)
     while len(chosen) < size:

@@ -1,4 +1,4 @@
-"""The definitions, worked by hand: the rest of the package is measured against them."""
+"""The definitions against results worked by hand. The rest of the package is tested against the definitions."""
 
 from math import exp, sqrt
 
@@ -28,7 +28,7 @@ def test_eq_3():
 
 
 def test_merge():
-    # The centres of 4 cells lie at 1/8, 3/8, 5/8, 7/8 of the way, those of 2 cells at 1/4 and 3/4.
+    # The centres of 4 cells are at 1/8, 3/8, 5/8 and 7/8 of the width, those of 2 cells at 1/4 and 3/4.
     assert definitions.rescale([[0.0, 8.0]], (1, 4)) == [[0, 2, 6, 8]]
     assert definitions.rescale([[0.0, 8.0]], (3, 1)) == [[4], [4], [4]]
     assert definitions.merge([[[1.0, 2.0]]], [[[7.0]]]) == [[[1, 2]], [[7, 7]]]
@@ -41,7 +41,7 @@ def test_eq_4():
 def test_eq_5():
     assert definitions.covering_radius(M, M[:1]) == 5
     assert definitions.covering_radius(M, M[1:3]) == 3
-    assert definitions.optimal_coreset(M, 2) == (M[0], M[2])  # radius 3, the first of several
+    assert definitions.optimal_coreset(M, 2) == (M[0], M[2])  # radius 3; the first of several such sets
     assert definitions.greedy_coreset(M, 4, start=0) == [0, 3, 2, 1]
 
 
@@ -50,5 +50,5 @@ def test_eqs_6_and_7():
     assert definitions.nearest_entry(P[1], M) == (4, 0)
     assert definitions.max_patch_score(P, M) == ((4, -2), (4, 0), 2)
     assert definitions.image_score(P, M, b=1) == 2
-    # The two members nearest to m* = (4, 0) are itself and (1, 0), at 2 and √(3² + 2²) from the test patch.
+    # The two entries nearest to m* = (4, 0) are m* and (1, 0), at 2 and √(3² + 2²) from the test patch.
     assert definitions.image_score(P, M, b=2) == pytest.approx((1 - exp(2) / (exp(2) + exp(sqrt(13)))) * 2)

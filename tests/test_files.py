@@ -1,4 +1,4 @@
-"""Writing files: on a full disk, on Ctrl-C and where something is in the way, the old file stays."""
+"""Writing files: on a full disk, after Ctrl-C, or when something is in the way, the old file stays."""
 
 import os
 import resource
@@ -27,18 +27,18 @@ def old(tmp_path):
 
 
 @pytest.mark.parametrize("error", [OSError("full"), KeyboardInterrupt(), SystemExit(), GeneratorExit()])
-def test_what_ends_the_writing_leaves_the_old_file(old, error):
+def test_interrupted_writing_leaves_the_old_file(old, error):
     with pytest.raises(type(error)), replacing(old) as file:
         file.write(b"new")
         raise error
 
 
 def saving(path):
-    """Another process, which writes banks of 32 MB to `path` over and over."""
+    """Start a process that writes banks of 32 MB to `path` over and over."""
     bank = memory_bank(torch.zeros(1, 1000, 1000, 8))
 
     def save(ready):
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # which a command in the background ignores
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a command in the background would ignore it
         ready.set()
         while True:
             bank.save(path)
@@ -51,7 +51,7 @@ def saving(path):
 
 
 def test_a_full_disk_leaves_the_old_bank(old, capfd):
-    """For real: the system refuses to let a file grow beyond a megabyte."""
+    """Not simulated: the system refuses to let a file grow beyond a megabyte."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, before[1]))
     try:
@@ -74,7 +74,7 @@ try:
 except OSError as error:
     print(error)
 print(os.listdir({str(tmp_path)!r}), open({str(old)!r}).read())"""
-    # The disk is gone with the process.
+    # The disk disappears when the process ends.
     mount = f'mount -t tmpfs -o size=1m none {tmp_path} || exit 77; exec {sys.executable} -c "$CODE"'
     command = ["unshare", "--mount", "--map-root-user", "bash", "-c", mount]
     done = subprocess.run(command, env=os.environ | {"CODE": code}, capture_output=True, text=True)
@@ -83,20 +83,20 @@ print(os.listdir({str(tmp_path)!r}), open({str(old)!r}).read())"""
 
 
 def test_ctrl_c_leaves_a_whole_bank(tmp_path):
-    """For real, at ten moments of writing 32 MB."""
+    """Not simulated: it is sent at ten moments while 32 MB are written."""
     path = tmp_path / "bank"
     for moment in range(10):
         path.write_bytes(b"old")
         process = saving(path)
         time.sleep(0.01 * moment)
-        while process.exitcode is None:  # Python drops an interrupt that comes while an object is deleted
+        while process.exitcode is None:  # Python drops an interrupt that arrives while an object is being deleted
             os.kill(process.pid, signal.SIGINT)
             process.join(5)
         assert process.exitcode == 1 and list(tmp_path.iterdir()) == [path]
         assert path.read_bytes() == b"old" or len(MemoryBank.load(path)) == 10**6
 
 
-def test_what_a_link_leads_to_is_replaced_and_keeps_its_mode(tmp_path):
+def test_the_target_of_a_link_is_replaced_and_keeps_its_mode(tmp_path):
     file, link = tmp_path / "file", tmp_path / "link"
     file.write_bytes(b"old")
     file.chmod(0o640)
@@ -112,7 +112,7 @@ def test_a_new_file_gets_the_usual_mode(tmp_path):
     assert (tmp_path / "möbius 面").stat().st_mode == (tmp_path / "usual").stat().st_mode
 
 
-def test_what_cannot_be_written_is_told_before(tmp_path):
+def test_a_path_that_cannot_be_written_is_refused_beforehand(tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     os.mkfifo(tmp_path / "pipe")

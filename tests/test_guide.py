@@ -1,4 +1,4 @@
-"""The teacher's guide: its minutes add up, and what it names is there to be run, looked at or typed."""
+"""The teacher's guide: its minutes add up, and the pictures, exercises, buttons and commands that it names exist."""
 
 import argparse
 import json
@@ -20,7 +20,7 @@ def section(title: str) -> str:
 
 
 def rows(title: str) -> list[list[str]]:
-    """The cells of a section's table, without its head."""
+    """Return the rows of a section's table, without the header."""
     table = [line for line in section(title).splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table[2:]]
 

@@ -1,4 +1,4 @@
-"""Hostile input is refused by name: no function returns a wrong number, or raises an error from within."""
+"""Hostile input: the error names the argument. No function returns a wrong number or fails deep inside."""
 
 import numpy as np
 import pytest
@@ -97,7 +97,7 @@ TAKES_A_TENSOR = {
         (lambda: image_batch(images + 1 + 1e-6), "images held values from 1.00000095 to 1.00000095; they must lie in"),
     ],
 )
-def test_is_named(call, message):
+def test_a_bad_argument_is_named(call, message):
     with pytest.raises(ValueError) as error:
         call()
     assert str(error.value).startswith(message)
@@ -115,7 +115,7 @@ def test_levels_are_whole_numbers(backbone, levels):
 
 
 @pytest.mark.parametrize("levels", [torch.tensor([2, 3]), range(2, 4), {3, 2}, [3, 2]])
-def test_levels_of_any_kind_that_names_them(backbone, levels):
+def test_levels_in_any_kind_of_collection(backbone, levels):
     assert list(feature_maps(images, backbone, levels)) == [2, 3]
 
 
@@ -140,14 +140,14 @@ def test_levels_of_any_kind_that_names_them(backbone, levels):
     ],
 )
 @pytest.mark.parametrize("call", TAKES_A_TENSOR, ids=TAKES_A_TENSOR)
-def test_a_tensor_of_another_kind_is_named(call, change):
+def test_a_tensor_of_another_kind_is_refused(call, change):
     function, tensor = TAKES_A_TENSOR[call]
     with pytest.raises(ValueError):
         function(change(tensor))
 
 
 @pytest.mark.parametrize("wrong", [10**30, -(10**30), 1.5, True, "1", None, float("nan"), 1j, [1], torch.tensor(1.0)])
-def test_a_whole_number_of_another_kind_is_named(wrong):
+def test_what_is_not_a_whole_number_is_named(wrong):
     patches = torch.ones(1, 2, 2, 3)
     for call in (
         lambda: neighbourhood(1, 1, wrong),
@@ -164,13 +164,13 @@ def test_a_whole_number_of_another_kind_is_named(wrong):
 @pytest.mark.parametrize(
     "wrong", [images.to_sparse(), images.to("meta"), [images.to_sparse()], np.array(1), np.bool_(1)]
 )
-def test_what_is_no_batch_is_named(backbone, wrong):
+def test_an_invalid_batch_is_named(backbone, wrong):
     with pytest.raises(ValueError, match=r"^images was "):
         PatchCore(backbone).fit(wrong)
 
 
 @pytest.mark.parametrize("wrong", [None, 3, [], "23", maps, {2: maps}, {2: maps, 3: None}, {2: maps[:0], 3: maps[:0]}])
-def test_what_are_no_maps_is_named(backbone, wrong):
+def test_invalid_maps_are_named(backbone, wrong):
     with pytest.raises(ValueError, match=r"^phi was "):
         PatchCore(backbone).patches_of(wrong)
 
@@ -187,7 +187,7 @@ MEANS = {
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize("mean", MEANS.values(), ids=MEANS)
 def test_a_mean_of_huge_numbers_is_right_although_their_sum_is_beyond_the_dtype(mean, dtype):
-    """It was infinite, without a word. Other cells of the same maps keep their small numbers."""
+    """It used to come out infinite, without an error. Cells with small numbers in the same maps stay accurate."""
     largest = torch.finfo(dtype).max
     for factor in (largest, largest / 2, -largest / 4):
         numbers = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(dtype)
@@ -200,7 +200,7 @@ def test_a_mean_of_huge_numbers_is_right_although_their_sum_is_beyond_the_dtype(
 
 
 def test_half_precision_is_weighted_in_single():
-    """Squares of half precision end at 65,504: distances above 256 gave NaN."""
+    """Half precision ends at 65,504, so the squares of distances above 256 overflowed and gave NaN."""
     bank, query = torch.tensor([[0.0], [600.0], [601.0]]), torch.tensor([[[[1100.0]]]])
     expected = image_score(query, bank, 2)
     assert image_score(query.half(), bank.half(), 2) == expected == pytest.approx(499 * (1 - 1 / (1 + np.e)))

@@ -1,4 +1,4 @@
-"""Links between the README, the notebooks and their pictures lead somewhere."""
+"""Links in the README and the notebooks lead to files, headings and settings that exist."""
 
 import json
 import re
@@ -32,12 +32,12 @@ def test_links_lead_to_files(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_colour_ends_with_its_symbol(page):
-    # \color{…} without a group of its own colours the rest of the formula in one renderer and one letter in another.
+    # Without a group of its own, \color{…} colours the rest of the formula in one renderer and one letter in another.
     assert all(before == "{" for before in re.findall(r"(.)\\color\{", prose(page)))
 
 
 def test_each_notebook_leads_to_settings_that_the_playground_has(require, backbone):
-    """Its own parser reads them: nothing is nonsense, and read and written again they stay."""
+    """The playground's own parser reads them: it rejects nothing, and writing them again changes nothing."""
     require(shutil.which("node"), "Node.js")
     fragments = {}
     for page in PAGES:
@@ -66,7 +66,7 @@ def test_anchors_lead_to_headings(page):
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.suffix == ".ipynb"], ids=lambda page: page.name)
-def test_a_page_named_where_people_asked_links_there(page):
+def test_a_notebook_listed_under_where_people_asked_links_there(page):
     shown = re.findall(r"^\|[^|]+\| ([\d, ]+) \|", prose(page.with_name("README.md")), flags=re.MULTILINE)
     if page.name[:2] in ", ".join(shown):
         assert "README.md#Where-people-asked" in prose(page)

@@ -50,7 +50,7 @@ def test_batches_give_the_same_bank(shape, size):
         assert torch.equal(getattr(whole, name), getattr(grown, name))
 
 
-def test_a_bank_is_no_view_of_its_patches():
+def test_a_bank_is_a_copy_of_its_patches():
     patches = random_patches(1, 2, 2, 3)
     bank = memory_bank(patches)
     patches.zero_()
@@ -66,7 +66,7 @@ def test_take_keeps_the_origin_of_the_rows():
 
 
 def test_a_bank_grows_in_place(peak):
-    """400 MB in batches of 13 MB: putting batches together at the end would take the bank's memory twice."""
+    """400 MB in batches of 13 MB. Concatenating the batches at the end would take twice the bank's memory."""
     with peak() as mib:
         bank = memory_bank(torch.full((4, 28, 28, 1024), float(i)) for i in range(32))
     size = bank.vectors.nbytes / 2**20
@@ -168,7 +168,7 @@ def test_foreign_files_are_refused(tmp_path):
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_vectors_of_any_dtype_come_back_whole(tmp_path, dtype):
-    """NumPy has no bfloat16: its numbers are kept as float32, which holds all of them."""
+    """NumPy has no bfloat16, so these are saved as float32, which represents each of them exactly."""
     bank = memory_bank(random_patches(1, 2, 2, 3).to(dtype).requires_grad_())
     bank.save(tmp_path / "bank")
     assert torch.equal(MemoryBank.load(tmp_path / "bank").vectors.to(dtype), bank.vectors.to(dtype))
@@ -178,7 +178,7 @@ def test_vectors_of_any_dtype_come_back_whole(tmp_path, dtype):
     assert torch.equal(MemoryBank.load(tmp_path / "bank").vectors, torch.ones(2, 3).to(bank.vectors.dtype))
 
 
-def test_rows_that_are_not_there_are_not_taken(saved):
+def test_take_refuses_rows_that_do_not_exist(saved):
     for rows in ([-1], [18], [], [0.5], [[0]], "first"):
         with pytest.raises(ValueError, match=r"^rows (was|held) "):
             saved[0].take(rows)

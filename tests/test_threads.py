@@ -1,4 +1,4 @@
-"""Work on several threads."""
+"""Dividing work among threads: `threads.py` and the functions that use it."""
 
 import subprocess
 import sys
@@ -33,7 +33,7 @@ def test_each_part_runs_on_one_thread_and_the_results_keep_their_order(three_thr
     assert in_parts(lambda part: (part, torch.get_num_threads()), range(20)) == [(i, 1) for i in range(20)]
 
 
-def test_without_a_second_thread_or_part_nothing_is_started(three_threads):
+def test_without_a_second_thread_or_part_no_thread_is_started(three_threads):
     with one_thread():
         assert in_parts(lambda _: threading.get_ident(), [1, 2]) == [threading.get_ident()] * 2
         assert shares(10**6) == [slice(0, 10**6)]
@@ -51,7 +51,7 @@ def test_parts_within_work_without_barriers_may_use_the_threads_that_torch_had(t
     with without_barriers() as outer, without_barriers() as inner:
         assert (outer, inner, torch.get_num_threads()) == (3, 3, 1)
         both = threading.Barrier(2, timeout=60)
-        in_parts(lambda _: both.wait(), [1, 2])  # one thread alone would wait for ever
+        in_parts(lambda _: both.wait(), [1, 2])  # a single thread would wait forever
     assert torch.get_num_threads() == 3
 
 
@@ -85,7 +85,7 @@ def test_an_error_arrives_and_ends_the_work(three_threads):
         lambda v: in_parts(torch.sum, v.split(4)),
     ],
 )
-def test_no_later_thread_is_left_with_one(three_threads, work):
+def test_later_threads_are_not_limited_to_one(three_threads, work):
     work(torch.randn(9000, 4, generator=torch.Generator().manual_seed(0)))
     assert torch.get_num_threads() == seen_by_a_new_thread() == 3
 
@@ -112,7 +112,7 @@ def test_parts_have_the_grad_mode_of_their_caller(three_threads, mode):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere PyTorch's threads come from another library")
 @pytest.mark.parametrize("own, spins", [("", 1000), ("GOMP_SPINCOUNT=7", 7), ("OMP_WAIT_POLICY=PASSIVE", 0)])
-def test_torch_loaded_by_the_package_spins_shortly_unless_the_user_says_otherwise(monkeypatch, own, spins):
+def test_torch_loaded_by_the_package_spins_briefly_unless_the_user_says_otherwise(monkeypatch, own, spins):
     for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
         monkeypatch.delenv(name, raising=False)
     for setting in filter(None, ("OMP_DISPLAY_ENV=VERBOSE", own)):

@@ -10,7 +10,7 @@ from patchcore_edu.validation import image_batch, one_of, real_number, real_tens
 
 
 @pytest.mark.parametrize("value", [0, -1, 5, 1.0, 2.5, True, "2", None, float("nan")])
-def test_no_whole_number_from_1_to_4(value):
+def test_what_is_not_a_whole_number_from_1_to_4(value):
     with pytest.raises(ValueError, match=rf"^j was {value!r}; it must be a whole number from 1 to 4$"):
         whole_number("j", value, at_most=4)
 
@@ -32,7 +32,7 @@ def test_a_message_is_short(value):
 
 
 @pytest.mark.parametrize("value", [0, -0.1, 1.1, True, "1", None, float("nan"), float("inf")])
-def test_no_number_in_0_to_1(value):
+def test_what_is_not_a_number_from_0_to_1(value):
     with pytest.raises(ValueError, match=rf"^ratio was {value!r}; it must be a number in \(0, 1\]$"):
         real_number("ratio", value, 0, 1, open_below=True)
 
@@ -45,7 +45,7 @@ def test_numbers():
 
 
 @pytest.mark.parametrize("value", ["Clip", None, 3, ["clip"], np.array(["clip"]), np.array([]), np.ones(2)])
-def test_none_of_the_allowed(value):
+def test_what_is_not_an_allowed_value(value):
     with pytest.raises(ValueError) as error:
         one_of("border", value, ("clip", "zero"))
     assert str(error.value) == f"border was {value!r}; it must be one of 'clip', 'zero'"
@@ -67,7 +67,7 @@ nan, inf = float("nan"), float("inf")
         (torch.tensor([[inf, -inf]]), "holds NaN or infinite values"),
     ],
 )
-def test_no_such_tensor(value, what):
+def test_what_is_not_a_real_tensor(value, what):
     with pytest.raises(ValueError) as error:
         real_tensor("M", value, "(N, d)")
     assert str(error.value).startswith(f"M {what}")
@@ -92,7 +92,7 @@ def test_large_finite_numbers_are_finite():
         (np.zeros((1, 3, 8, 8)), "was of type ndarray"),
     ],
 )
-def test_no_photographs(images, what):
+def test_what_is_not_a_batch_of_photographs(images, what):
     with pytest.raises(ValueError) as error:
         image_batch(images)
     assert str(error.value).startswith(f"images {what}")
