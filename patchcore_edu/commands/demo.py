@@ -73,7 +73,7 @@ def demo(category: str = "brick", backbone: str = "efficientnet_lite0", out: str
     print(f"PatchCore on {category}, {backbone}: {len(train)} good training images, {len(test)} test images")
     for name, value in [*rows.items(), *((f"seconds, {stage}", f"{t:.2f}") for stage, t in seconds.items())]:
         print(f"  {name:<26}{value:>10}")
-    with replacing(out) as file:  # last: whatever becomes of it, the figures above are not lost
+    with replacing(out) as file:  # last: whatever happens to it, the numbers above are not lost
         figure.savefig(file, dpi=85, format=Path(out).suffix[1:].lower())
     print(f"  saved {out}")
 

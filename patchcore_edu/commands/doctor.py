@@ -45,7 +45,7 @@ EXTENSIONS = {"@jupyter-widgets/jupyterlab-manager": "jupyterlab_widgets", "anyw
 
 
 def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--workshop", type=int, metavar="SEATS", help="say whether this machine can hold so many seats")
+    parser.add_argument("--workshop", type=int, metavar="SEATS", help="check if this machine can hold that many seats")
 
 
 def run(chosen: Namespace) -> int:
@@ -65,7 +65,7 @@ def doctor() -> int:
 def _line(check: Callable[[], str]) -> bool:
     try:
         print(f"ok    {check()}", flush=True)
-    except Exception as error:  # whatever is broken on this machine is what the doctor is asked for
+    except Exception as error:  # whatever is broken on this machine, the doctor is there to find it
         print(f"FAIL  {error}", flush=True)
         return False
     return True

@@ -29,16 +29,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """The options: the fields of `Settings`."""
     everywhere = "0.0.0.0" if seats_are_apart() else Settings.ip
     for name, kind, default, what in (
-        ("seats", int, Settings.seats, "how many may work at once"),
+        ("seats", int, Settings.seats, "how many learners may work at once"),
         ("ip", str, everywhere, "where to listen; 0.0.0.0 is the whole network, and the default only for root"),
-        ("port", int, Settings.port, "this port is for browsers; the next two are used on the loopback"),
+        ("port", int, Settings.port, "the port for browsers; the next two ports are used on the loopback"),
         ("memory-mib", int, Settings.memory_mib, "the memory that one seat may use, all its kernels together"),
-        ("idle-minutes", float, Settings.idle_minutes, "a seat is stopped after so many minutes without activity"),
+        ("idle-minutes", float, Settings.idle_minutes, "a seat is stopped after this many minutes without activity"),
         ("state", Path, default_state(), "the folder of the seats' files and the hub's secrets"),
         ("notebooks", Path, Settings.notebooks, "the folder that each seat gets a copy of"),
         ("certificate", Path, None, "TLS: a certificate in PEM, with --key"),
         ("key", Path, None, "TLS: its key"),
-        ("passphrase", str, "", "what learners type; by default one is made, and kept in the state folder"),
+        ("passphrase", str, "", "what learners type; by default, one is generated and kept in the state folder"),
     ):
         shown = f"{what} (default: {default})" if default else what
         parser.add_argument(f"--{name}", type=kind, default=default, help=shown)
@@ -60,7 +60,7 @@ def run(chosen: argparse.Namespace) -> int:
         return 2
     print("\n".join(welcome(settings)), flush=True)
     sys.stdout.flush()
-    # Meanwhile, what all seats share is computed once. Nobody waits for it: a seat that comes first computes its own.
+    # Meanwhile, what all seats share is computed once. Nobody waits for it: a seat that is earlier computes its own.
     environment = os.environ | {"PATCHCORE_EDU_CACHE": str(settings.cache)}
     subprocess.Popen([sys.executable, "-c", SHARED], env=environment, umask=0o022)  # for the seats' users to read
     # In place of this process, which holds PyTorch: the supervisor needs only the standard library.
@@ -69,12 +69,12 @@ def run(chosen: argparse.Namespace) -> int:
 
 def delete_everything(state: Path) -> int:
     """Delete what a workshop left behind: its state folder, and the system users of its seats."""
-    settings = Settings.read(state)  # anything but a state folder has none, and is left alone
+    settings = Settings.read(state)  # raises for anything but a state folder, which is then left alone
     _check_ports(settings.port)
     homes = sorted(settings.homes.glob("seat-*"))
     for home in homes:
         sockets = Path(os.path.realpath(home / ".run"))
-        # The link belongs to the learner: it counts only if its target does, too.
+        # The link belongs to the learner: it is followed only if its target does, too.
         if sockets.parent == Path("/tmp") and sockets.exists() and sockets.stat().st_uid == home.stat().st_uid:
             shutil.rmtree(sockets, ignore_errors=True)
         if seats_are_apart():
@@ -103,7 +103,7 @@ def checked(settings: Settings) -> Settings:
         if not path.exists():
             raise FileNotFoundError(f"{path} is missing")
     if not any(settings.notebooks.glob("*.ipynb")):
-        raise FileNotFoundError(f"{settings.notebooks} holds no notebooks")
+        raise FileNotFoundError(f"{settings.notebooks} has no notebooks in it")
     if settings.certificate:
         _check_certificate(settings.certificate, settings.key)
     _check_ports(settings.port, settings.ip)
@@ -111,10 +111,10 @@ def checked(settings: Settings) -> Settings:
         raise RuntimeError("`useradd` is missing, and seats would run as root: start the hub as an ordinary user")
     settings = replace(settings, state=settings.state.absolute(), notebooks=settings.notebooks.absolute())
     found = {path.name for path in settings.state.iterdir()} if settings.state.is_dir() else set()
-    # Its permissions would change, and --delete-everything would delete what is not the workshop's.
+    # Its permissions would change, and --delete-everything would delete files that are not the workshop's.
     if found - {"hub", "seats", "cache", "lost+found"} and not (settings.state / "hub" / "settings.json").exists():
         raise ValueError(f"{settings.state} has files in it; the state folder must be new, empty, or a workshop's")
-    if free_disk_mib(settings.state) < 1:  # JupyterHub would end in the middle of its start
+    if free_disk_mib(settings.state) < 1:  # JupyterHub would fail halfway through its start
         raise RuntimeError(f"no space left on the disk of {settings.state}: make room")
     if seats_are_apart():
         _readable_for_seats(settings.notebooks)
@@ -172,7 +172,7 @@ def welcome(settings: Settings) -> list[str]:
     lines += [f"seats                 {settings.seats} at once, each up to {settings.memory_mib:,} MiB; stopped after "
               f"{settings.idle_minutes:g} idle minutes"]  # fmt: skip
     try:
-        lines += [f"this machine holds    {bears(settings.seats, settings.state)}"]
+        lines += [f"this machine can hold {bears(settings.seats, settings.state)}"]
     except RuntimeError as error:
         lines += [f"TOO SMALL             {error}"]
     lines += [f"files, log            {settings.state}"]

@@ -53,7 +53,7 @@ LINES = (
     "{bin}python -m patchcore_edu demo",
     "{bin}python -m jupyter lab notebooks",
 )
-# Measured (tests/benchmarks/README.md): the size of wheels as a share of what they fill when installed; the site's run.
+# Measured (tests/benchmarks/README.md): the size of wheels as a share of their installed size; how long the site takes.
 PACKED, SITE_MINUTES, MIB_A_SECOND = 0.6, 4, 20
 NOT_PACKED = shutil.ignore_patterns(".*", "__pycache__")
 

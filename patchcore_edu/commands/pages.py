@@ -1,4 +1,4 @@
-"""One page of the course: nbconvert with a template, formulas as MathML, and the texts that the search finds."""
+"""One page of the course: nbconvert with a template, formulas as MathML, and the texts for the search."""
 
 import re
 import unicodedata
@@ -18,16 +18,16 @@ from pygments.formatters import HtmlFormatter
 from traitlets.config import Config
 
 QUALITY = 75
-"""Of pictures, of 100."""
+"""Of pictures, out of 100."""
 WIDE = 700
-"""Pixels of a picture, twice what a phone has across."""
+"""Pixels across a picture: twice what a phone has."""
 HERE = Path(__file__).parent / "course"
 SHOWN = ["text/html", "text/markdown", "image/svg+xml", "image/png", "text/plain"]
-"""How an output is shown: in the first of these forms that it has. Forms that need a script, like widgets, are out."""
+"""An output is shown in the first of these forms that it has. Forms that need a script, like widgets, are left out."""
 LIVE = ("PaintDefect", "Pipeline")
 """The explorers that the playground can run: they are live in the page."""
 
-# Nothing comes from elsewhere. Outputs and formulas have their own styles, but no scripts.
+# Nothing is loaded from elsewhere. Outputs and formulas have their own styles, but no scripts.
 POLICY = "; ".join(
     [
         "default-src 'none'",
@@ -45,7 +45,7 @@ Section = tuple[str, str, str, str, str]
 
 
 class Renderer(IPythonRenderer):
-    """Markdown as nbconvert renders it, but formulas that need no script, and links that lead to pages."""
+    """Markdown as nbconvert renders it, but with formulas that need no script and links to the course's pages."""
 
     playground = True
 
@@ -100,7 +100,7 @@ def page(book: NotebookNode, folder: Path, **course: object) -> str:
 
     Args:
         book: the notebook, run or not.
-        folder: where the notebook's pictures lie.
+        folder: where the notebook's pictures are.
         course: what the template needs: title, previous and next (file, title and short name, or None), playground
             (whether there is one).
     """
@@ -121,7 +121,7 @@ def webp(png: str) -> str:
 
 
 def wide(png: str) -> bool:
-    """Whether a picture in base64 scrolls sideways on a phone: made half as wide, its words would be too small."""
+    """Whether a picture in base64 scrolls sideways on a phone: at half its width, its words would be too small."""
     return Image.open(BytesIO(b64decode(png))).width > WIDE
 
 
@@ -163,7 +163,7 @@ def mathml(latex: str, display: str) -> str:
     # An index belongs to the whole norm. Attached to the closing bar, it would make that bar shrink and sink.
     latex = re.sub(r"\\lVert(.*?)\\rVert_", r"{\\lVert\1\\rVert}_", latex)
     if display == "block":
-        # What stands below the word in JupyterLab stands below it here.
+        # What is below the word in JupyterLab is below it here, too.
         latex = re.sub(r"\\(min|max)_", r"\\\1\\limits_", latex)
     # The prime character is already raised; as an exponent it would float.
     return convert(" ".join(latex.split()).replace("'", "′"), display=display)

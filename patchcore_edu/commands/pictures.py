@@ -1,4 +1,4 @@
-"""The README's pictures: how to make them again."""
+"""Makes the README's pictures."""
 
 from argparse import ArgumentParser, Namespace
 from io import BytesIO

@@ -1,4 +1,4 @@
-"""The teacher's view without a hub: who has solved what, and which usual mistakes were made most often."""
+"""The teacher's view without a hub: who has solved what, and which common mistakes were made most often."""
 
 import argparse
 import re

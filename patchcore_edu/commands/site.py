@@ -25,7 +25,7 @@ INDEX = "README.md"
 CELL = 1800
 """Seconds that a cell may take: the slowest take a minute here, and longer on slower machines."""
 DISK_MIB = 50
-"""What is free before notebooks run: more than the pages and the playground take."""
+"""What must be free before notebooks run: more than the pages and the playground take."""
 TOGETHER = 2
 """Notebooks that run at the same time: a small laptop has two cores."""
 
@@ -69,7 +69,7 @@ def site(out: str | Path, notebooks: str | Path | None = None) -> None:
         try:
             books = dict(zip(files, tqdm(pool.map(execute, files), total=len(files), desc="notebooks"), strict=True))
         except BaseException:
-            pool.shutdown(cancel_futures=True)  # the others would run for nothing
+            pool.shutdown(cancel_futures=True)  # otherwise the rest would run for nothing
             raise
     with TemporaryDirectory(dir=out, prefix=".new-") as aside:
         write({file.stem: book for file, book in books.items()}, folder, Path(aside), playground(Path(aside)))
@@ -101,7 +101,7 @@ def execute(file: Path) -> NotebookNode:
         resources={"metadata": {"path": str(file.parent)}},
     )
     try:
-        client.execute(cleanup_kc=True)  # else a kernel that is not its own lives on, with a gigabyte
+        client.execute(cleanup_kc=True)  # otherwise a kernel that is passed in lives on, with a gigabyte
     except (CellExecutionError, CellTimeoutError, RuntimeError) as error:  # the last: no kernel answers, or it died
         raise FailingNotebook(f"{file.name}: {error}") from error
     return book

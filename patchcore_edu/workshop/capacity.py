@@ -19,11 +19,11 @@ SEATS_ON_A_CORE = 15
 
 
 def bears(seats: int, folder: Path | None = None) -> str:
-    """Say that this machine can hold so many seats, or raise an error that says what is missing.
+    """Say that this machine can hold this many seats, or raise an error that says what is missing.
 
     Args:
         seats: learners at once.
-        folder: on the disk that the seats' files will be on; by default where the hub keeps them.
+        folder: a folder on the disk where the seats' files will be; by default, where the hub keeps them.
 
     Raises:
         RuntimeError: with what to do about it.
@@ -37,7 +37,7 @@ def bears(seats: int, folder: Path | None = None) -> str:
     if borne < seats:
         needed = seats * SEAT_MIB + HUB_MIB + SYSTEM_MIB
         raise RuntimeError(f"{seats} seats need {needed:,} MiB of memory, and {free:,} are free: enough for {borne}; "
-                           "take fewer seats, a larger machine, or the playground for some")  # fmt: skip
+                           "use fewer seats, a larger machine, or the playground for some learners")  # fmt: skip
     cores = os.cpu_count() or 1
     if cores * SEATS_ON_A_CORE < seats:
         raise RuntimeError(f"{seats} seats need {-(-seats // SEATS_ON_A_CORE)} cores, and this machine has {cores}")

@@ -18,7 +18,7 @@ REDIRECTS = (301, 302, 303, 307)
 
 
 class Learner:
-    """One browser: it keeps cookies, follows redirects, and answers forms with their XSRF token.
+    """One browser: it keeps cookies, follows redirects, and submits forms with their XSRF token.
 
     Attributes:
         address: of the workshop, without a trailing slash.
@@ -37,7 +37,7 @@ class Learner:
         return f"/user/{quote(normal_name(self.name))}"
 
     async def ask(self, path: str, method: str = "GET", body: object = None, form: dict | None = None) -> HTTPResponse:
-        """Send one request, follow redirects, and return the answer, whatever its code."""
+        """Send one request, follow redirects, and return the response, whatever its status."""
         for _ in range(12):
             headers = {"Cookie": self._header(path)}
             if "/api/" not in path:
@@ -66,18 +66,18 @@ class Learner:
                 return answer
             goal = urlsplit(urljoin(self.address + path, answer.headers["Location"]))
             path, method, body, form = goal.path + (f"?{goal.query}" if goal.query else ""), "GET", None, None
-        raise RuntimeError(f"{self.name} is sent in circles, at last to {path}")
+        raise RuntimeError(f"{self.name} is redirected in circles, last to {path}")
 
     async def log_in(self) -> HTTPResponse:
-        """Fill in the login form; the answer's code is 200 if let in, otherwise 403 or 429."""
+        """Fill in the login form; the response's status is 200 if the learner is let in, otherwise 403 or 429."""
         page = (await self.ask("/hub/login")).body.decode()
         token = re.search(r'name="_xsrf" value="([^"]*)"', page)[1]
         form = {"_xsrf": token, "username": self.name, "password": self.passphrase, "pin": self.pin}
-        # The hub sends a new learner on to the spawn page at once, which would start the server: one step at a time.
+        # The hub would send a new learner straight on to the spawn page, which starts the server: one step at a time.
         return await self.ask("/hub/login?next=%2Fhub%2Fhome", "POST", form=form)
 
     async def start(self, seconds: float = 180) -> None:
-        """Start the seat and wait until its server answers.
+        """Start the seat and wait until its server responds.
 
         Raises:
             RuntimeError: if it does not, with what the hub says.
@@ -94,18 +94,18 @@ class Learner:
         raise RuntimeError(f"{self.name} has no server: {answer and (answer.code, _text(answer))}")
 
     async def stop(self) -> HTTPResponse:
-        """Stop the seat's server; the answer's code is 202 or 204."""
+        """Stop the seat's server; the response's status is 202 or 204."""
         return await self.ask(f"/hub/api{self.seat.replace('/user', '/users', 1)}/server", "DELETE")
 
     async def get(self, path: str) -> dict:
-        """The answer of an API of the seat's server, as JSON."""
+        """What an API of the seat's server returns, from JSON."""
         answer = await self.ask(self.seat + path)
         if answer.code != 200:
             raise RuntimeError(f"{path}: {answer.code} {_text(answer)}")
         return json.loads(answer.body)
 
     async def save(self, path: str, notebook: dict) -> HTTPResponse:
-        """Save a notebook as JupyterLab does; the answer's code is 200 or 201."""
+        """Save a notebook as JupyterLab does; the response's status is 200 or 201."""
         model = {"type": "notebook", "format": "json", "content": notebook}
         return await self.ask(f"{self.seat}/api/contents/{quote(path)}", "PUT", body=model)
 
@@ -146,7 +146,7 @@ class Learner:
 
 
 class Kernel:
-    """A kernel behind its WebSocket: it runs cells, and remembers the widgets that it heard of."""
+    """A kernel behind its WebSocket: it runs cells, and remembers the widgets that it was told of."""
 
     def __init__(self, socket, session: str, identity: str):
         self._socket, self._session, self.id = socket, session, identity

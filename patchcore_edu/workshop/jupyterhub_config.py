@@ -16,9 +16,9 @@ from patchcore_edu.workshop.settings import Settings  # noqa: E402
 from patchcore_edu.workshop.spawner import MIB, Seat  # noqa: E402
 
 here, settings = Path(__file__).parent, Settings.read(os.environ["PATCHCORE_EDU_WORKSHOP"])
-c = get_config()  # noqa: F821, JupyterHub gives it to the file
+c = get_config()  # noqa: F821, JupyterHub defines it
 
-# Everything belongs in one folder: after a crash, the hub finds it all again.
+# Everything is in one folder: after a crash, the hub finds it all again.
 c.JupyterHub.db_url = f"sqlite:///{settings.hub / 'jupyterhub.sqlite'}"
 c.JupyterHub.cookie_secret_file = str(settings.hub / "cookie_secret")
 c.ConfigurableHTTPProxy.pid_file = str(settings.hub / "proxy.pid")
@@ -32,7 +32,7 @@ if settings.certificate:
     c.JupyterHub.ssl_cert, c.JupyterHub.ssl_key = str(settings.certificate), str(settings.key)
 
 c.JupyterHub.authenticator_class = SeatLogin
-c.Authenticator.allow_all = True  # who knows the passphrase
+c.Authenticator.allow_all = True  # everyone who knows the passphrase
 c.SeatLogin.passphrase, c.SeatLogin.teacher_passphrase = settings.passphrase, settings.teacher_passphrase
 c.SeatLogin.pin_file = str(settings.pins)
 c.JupyterHub.extra_handlers = [("/progress", ProgressPage, {"settings": settings})]
@@ -42,10 +42,10 @@ c.JupyterHub.spawner_class = Seat
 c.Seat.homes, c.Seat.notebooks = str(settings.homes), str(settings.notebooks)
 c.Seat.cache = str(settings.cache)
 c.Spawner.mem_limit = settings.memory_mib * MIB
-c.Spawner.start_timeout = c.Spawner.http_timeout = 180  # thirty that start at once wait for one another
+c.Spawner.start_timeout = c.Spawner.http_timeout = 180  # thirty seats that start at once wait for one another
 c.LocalProcessSpawner.interrupt_timeout = 5
 c.JupyterHub.concurrent_spawn_limit = 0
-c.JupyterHub.active_server_limit = settings.seats + 1  # the teacher's is no seat
+c.JupyterHub.active_server_limit = settings.seats + 1  # the teacher's server is not a seat
 
 c.JupyterHub.services = [
     {

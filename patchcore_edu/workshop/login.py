@@ -15,13 +15,13 @@ from traitlets import Unicode
 from patchcore_edu.workshop.pins import Pins
 from patchcore_edu.workshop.settings import TEACHER, plain
 
-WINDOW = 300  # seconds for which a failed try counts
+WINDOW = 300  # seconds for which a failed attempt counts
 TRIES_FOR_A_NAME = 5  # from one address
-TRIES_FOR_AN_ADDRESS = 30  # a whole room may come from one
+TRIES_FOR_AN_ADDRESS = 30  # a whole room may share one
 
 
 def normal_name(typed: str) -> str:
-    """Return the name in one spelling: no capitals, hyphens for spaces; letters of any script are allowed.
+    """Return the name in a standard spelling: no capitals, hyphens for spaces; letters of any script are allowed.
 
     Raises:
         ValueError: if nothing usable is left, or it is too long.
@@ -36,18 +36,18 @@ def normal_name(typed: str) -> str:
 
 
 def same_words(typed: str, right: str) -> bool:
-    """Compare the parts of two passphrases that count, in constant time."""
+    """Compare two passphrases by the parts that count, in constant time."""
     return secrets.compare_digest(plain(typed).encode(), plain(right).encode())
 
 
 class Tries:
-    """Counts failed tries for each key, and forgets them after WINDOW seconds."""
+    """Counts failed attempts for each key, and forgets them after WINDOW seconds."""
 
     def __init__(self):
         self._failed: dict[object, deque[float]] = defaultdict(deque)
 
     def seconds_to_wait(self, key: object, limit: int) -> int:
-        """How long `key` has to wait for its next try; 0 if it has fewer than `limit` failed ones."""
+        """How long `key` has to wait for its next attempt; 0 if it has fewer than `limit` failed ones."""
         failed, now = self._failed[key], time.monotonic()
         while failed and failed[0] <= now - WINDOW:
             failed.popleft()
@@ -61,7 +61,7 @@ class Tries:
 
 
 class SeatLogin(Authenticator):
-    """JupyterHub's login with our three fields. The answer does not tell which one was wrong."""
+    """JupyterHub's login with our three fields. The response does not say which one was wrong."""
 
     passphrase = Unicode(config=True, help="what every learner types")
     teacher_passphrase = Unicode(config=True, help="what the teacher types")
@@ -78,14 +78,14 @@ class SeatLogin(Authenticator):
             raise HTTPError(403, "%s", error) from None
         address = handler.request.remote_ip
         keys = ((address, name), TRIES_FOR_A_NAME), (address, TRIES_FOR_AN_ADDRESS)
-        # One at a time: many simultaneous tries must not all get through before the first has failed.
+        # One at a time: many simultaneous attempts must not all get through before the first has failed.
         async with self._one_at_a_time:
             wait = max(self.tries.seconds_to_wait(*key) for key in keys)
             if wait:
-                raise HTTPError(429, "%s", f"Too many failed tries. Wait {wait} seconds, or ask the teacher.")
+                raise HTTPError(429, "%s", f"Too many failed attempts. Wait {wait} seconds, or ask the teacher.")
             if not await self._fits(name, data.get("password", ""), data.get("pin", "").strip()):
                 self.tries.failed(*(key for key, _ in keys))
-                raise HTTPError(403, "%s", "Wrong passphrase, or this name was taken with another PIN.")
+                raise HTTPError(403, "%s", "Wrong passphrase, or this name is taken and has another PIN.")
         return {"name": name, "admin": name == TEACHER}
 
     async def _fits(self, name: str, words: str, pin: str) -> bool:
@@ -98,7 +98,7 @@ class SeatLogin(Authenticator):
         try:
             return await asyncio.to_thread(self.pins.fits, name, pin)
         except OSError as error:
-            raise HTTPError(503, "%s", f"The PIN cannot be kept ({error.strerror}). Ask the teacher.") from error
+            raise HTTPError(503, "%s", f"The PIN cannot be saved ({error.strerror}). Ask the teacher.") from error
 
     def delete_user(self, user) -> None:
         """Free a deleted learner's name."""

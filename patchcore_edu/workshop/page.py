@@ -20,7 +20,7 @@ def rows_of(homes: Path, names: list[str]) -> list[Row]:
 
 
 class ProgressPage(BaseHandler):
-    """Who has solved what so far, and which usual mistakes were made most often."""
+    """Who has solved what so far, and which common mistakes were made most often."""
 
     def initialize(self, settings: Settings):
         self.workshop = settings

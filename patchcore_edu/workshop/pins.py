@@ -13,7 +13,7 @@ STORED = re.compile("[0-9a-f]{32}:[0-9a-f]{128}")
 
 
 class Pins:
-    """The PIN that each name came with first.
+    """The PIN that each name first logged in with.
 
     Raises:
         ValueError: if the file is damaged.
@@ -25,7 +25,7 @@ class Pins:
         self._hashes: dict[str, str] = _read(path)
 
     def fits(self, name: str, pin: str) -> bool:
-        """Whether this is the PIN of `name`; the first one that a name comes with is."""
+        """Whether this is the PIN of `name`: the first one that is ever given with it."""
         salt, _, known = self._hashes.get(name, "").partition(":")
         salt = salt or secrets.token_hex(16)
         digest = hashlib.scrypt(pin.encode(), salt=salt.encode(), n=2**14, r=8, p=1).hex()
@@ -45,7 +45,7 @@ class Pins:
 
 def _read(path: Path) -> dict[str, str]:
     try:
-        # An empty file is what a start leaves that was cut short.
+        # A start that was cut short leaves an empty file.
         hashes = from_json(ordinary(path).read_text("utf-8") or "{}")
         if not isinstance(hashes, dict) or not all(
             isinstance(stored, str) and STORED.fullmatch(stored) for stored in hashes.values()
@@ -55,7 +55,7 @@ def _read(path: Path) -> dict[str, str]:
         return {}
     except ValueError as error:
         raise ValueError(
-            f"{path} is damaged ({error}): put a copy of it back, or delete it; "
-            "each name then belongs to whoever comes first with a PIN"
+            f"{path} is damaged ({error}): restore a copy of it, or delete it; "
+            "each name then belongs to whoever logs in with it first"
         ) from error
     return hashes

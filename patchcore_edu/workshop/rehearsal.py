@@ -12,7 +12,7 @@ from patchcore_edu.workshop.classroom import PICTURE, Kernel, Learner, errors
 from patchcore_edu.workshop.spawner import MIB, memory_of, seat_processes
 
 PIN = "4711"
-CELL = 1200  # seconds; a slow cell is no failure: thirty at once on two cores wait for one another
+CELL = 1200  # seconds; a slow cell is not a failure: thirty at once on two cores wait for one another
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Pace:
     """How learners behave, in seconds.
 
     Attributes:
-        arrival: all log in within these.
+        arrival: all log in within this time.
         reading: before each cell, on average.
         sliding: between two moves of a slider.
         slides: how many moves at the end of each notebook.
@@ -40,8 +40,8 @@ class Result:
     start: list[float] = field(default_factory=list)  # from the login to a server that answers
     first_picture: list[float] = field(default_factory=list)  # from the login to the first picture, reading left out
     slide: list[float] = field(default_factory=list)
-    seat_mib: dict[str, float] = field(default_factory=dict)  # the most that each held
-    all_mib: float = 0  # the most that all seats and the hub held at one time
+    seat_mib: dict[str, float] = field(default_factory=dict)  # the most that each used
+    all_mib: float = 0  # the most that all seats and the hub used at one time
     cells: int = 0
 
     def __str__(self) -> str:
@@ -127,7 +127,7 @@ async def _slide(kernel: Kernel, draw: random.Random, result: Result) -> None:
     result.slide.append(time.monotonic() - began)
     state[name] = value
     if errors(messages) or not any(message["msg_type"] == "comm_msg" for message in messages):
-        result.failures.append(f"a slider moved to {value}, and nothing came of it: {errors(messages)}")
+        result.failures.append(f"a slider moved to {value}, and nothing changed: {errors(messages)}")
 
 
 async def _watch(result: Result) -> None:
@@ -141,7 +141,7 @@ async def _watch(result: Result) -> None:
 
 
 def _held() -> tuple[dict[int, float], float]:
-    """({a seat's process: MiB of all that it started}, MiB of the hub, its proxy and the culler)."""
+    """({a seat's process: MiB of it and all that it started}, MiB of the hub, its proxy and the culler)."""
     seats, others = {}, 0.0
     for process in psutil.process_iter(["cmdline"]):
         command = " ".join(process.info["cmdline"] or ())

@@ -143,5 +143,5 @@ class Settings:
             return cls(**(stored | paths))
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(
-                f"{file} is damaged ({error}): delete it; new passphrases will be made, and seats stay"
+                f"{file} is damaged ({error}): delete it; new passphrases will be made, and the seats are kept"
             ) from error

@@ -116,7 +116,7 @@ def _account(home: Path) -> pwd.struct_passwd:
         subprocess.run([shutil.which("useradd"), *options, home.name], check=True, capture_output=True, text=True)
         account = pwd.getpwnam(home.name)
     if account.pw_uid == 0 or account.pw_dir != str(home):
-        raise RuntimeError(f"there is another system user {home.name}, at home in {account.pw_dir}")
+        raise RuntimeError(f"there is another system user {home.name}, whose home is {account.pw_dir}")
     return account
 
 

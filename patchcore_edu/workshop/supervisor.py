@@ -25,7 +25,7 @@ def main(state: str) -> int:
         try:
             code = hub.wait()
         except KeyboardInterrupt:
-            print("The seats are being stopped; what they saved stays.", flush=True)
+            print("The seats are being stopped; saved work is kept.", flush=True)
             hub.terminate()
             hub.wait()
             return 0

@@ -1,4 +1,4 @@
-"""What the teacher sees: who has solved what, and which usual mistakes were made most often. Nothing else."""
+"""What the teacher sees: who has solved what, and which common mistakes were made most often. Nothing else."""
 
 import os
 import stat
@@ -65,7 +65,7 @@ def report(rows: list[Row], exercises: tuple[tuple[str, str], ...]) -> str:
     solved by
       1  08_anomaly_map     auroc
     <BLANKLINE>
-    usual mistakes, by number of learners
+    common mistakes, by number of learners
       1  auroc: ties count as lost (2 times)
     <BLANKLINE>
     learners
@@ -75,7 +75,7 @@ def report(rows: list[Row], exercises: tuple[tuple[str, str], ...]) -> str:
     counts, mistakes = solved_by(rows), most_met(rows)
     lines = [f"{len(rows)} learners", "", "solved by"]
     lines += [f"{counts[name]:>3}  {notebook:<18} {name}" for notebook, name in exercises]
-    lines += ["", "usual mistakes, by number of learners" if mistakes else "no usual mistakes yet"]
+    lines += ["", "common mistakes, by number of learners" if mistakes else "no common mistakes yet"]
     lines += [f"{learners:>3}  {name}: {mistake} ({times} times)" for name, mistake, learners, times in mistakes]
     known = {name for _, name in exercises}
     done = ((row, len(known & set(row.solved))) for row in rows)

@@ -89,7 +89,7 @@ def test_a_pin_that_cannot_be_kept_is_said_at_the_login(require, tmp_path):
     (tmp_path / "hub").mkdir()
     login = SeatLogin(passphrase="one two three", pin_file=str(tmp_path / "hub" / "pins.json"))
     (tmp_path / "hub").rmdir()
-    with pytest.raises(HTTPError, match=r"The PIN cannot be kept \(No such file or directory\)"):
+    with pytest.raises(HTTPError, match=r"The PIN cannot be saved \(No such file or directory\)"):
         asyncio.run(login._fits("anna", "one two three", "1234"))
 
 
@@ -147,7 +147,7 @@ def test_a_learner_s_folder_may_be_called_anything(tmp_path, capsys):
 def test_the_mistake_that_most_learners_met_comes_first():
     rows = [Row("a", {}, {"e": {"often": 9}}), Row("b", {}, {"e": {"common": 1}}), Row("c", {}, {"e": {"common": 1}})]
     assert [mistake for _, mistake, *_ in most_met(rows)] == ["common", "often"]
-    assert "no usual mistakes yet" in report([], ())
+    assert "no common mistakes yet" in report([], ())
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_the_mistake_that_most_learners_met_comes_first():
         (["--certificate", "no.pem", "--key", "no.pem"], "no.pem is missing"),
         (["--certificate", __file__, "--key", __file__], "are not a certificate and its key"),
         (["--notebooks", "nowhere"], "nowhere is missing"),
-        (["--notebooks", __file__], "holds no notebooks"),
+        (["--notebooks", __file__], "has no notebooks in it"),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_starts(require, tmp_path, capsys, options, complaint):

@@ -31,7 +31,7 @@ KEPT = 64
 ADDRESS = {"source": "category", "levels": "levels"} | {
     name: name for name in ("p", "s", "border", "ratio", "b", "sigma")
 }
-"""The playground's name of a setting → the trait of a state."""
+"""The playground's name for a setting → the state's trait."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ class Picture:
 
     Attributes:
         figure: a `matplotlib.figure.Figure` (never pyplot), about 6.8 inches wide beside a canvas, 11 without one. Or
-            several of one width, shown below one another: one that comes again is not drawn again while it lives.
+            several of the same width, shown one below the other: a figure that is returned again is not redrawn.
         caption: one line that says what to look at, with the live numbers in it.
         numbers: a small table, label → text.
         formula: the equation with the live numbers in it; `N_p` and `x^(h,w)` are typeset in the browser.
-        canvas: traits of the `Canvas` (image, rows, columns, p, boxes, …); empty if the explorer has none. Those with
-            the name of a state's trait (p, brush, …) must have its value: sliders move them in the browser, at once.
+        canvas: traits of the `Canvas` (image, rows, columns, p, boxes, …); empty if the explorer has none. One that
+            is named like a state's trait (p, brush, …) must have its value: sliders set it in the browser, at once.
     """
 
     figure: Figure | tuple[Figure, ...]
@@ -156,7 +156,7 @@ class View(anywidget.AnyWidget):
 
 @dataclass(frozen=True)
 class Shown:
-    """A picture as the widgets take it, unchangeable."""
+    """A picture in the form that the widgets show; it cannot be changed."""
 
     view: Mapping[str, object]
     canvas: Mapping[str, object]
@@ -170,7 +170,7 @@ class Explorer:
 
     Attributes:
         state: set its traits, e.g. `explorer.state.p = 5`, and the view follows.
-        controls: {trait: the widget that moves it}.
+        controls: {trait: the widget that sets it}.
         canvas: the `Canvas`, or None. Its `h`, `w` and `strokes` are tied to those of the state.
         widget: all of it, for your own layout.
     """
@@ -237,7 +237,7 @@ class Explorer:
         return static
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
-        self._show()  # left undrawn by an interrupt
+        self._show()  # an interrupt may have left it undrawn
         caption = self._view.caption
         data = self.widget._repr_mimebundle_() | {"text/plain": caption, "image/png": render_png(self.figure(), 100)}
         explorer = {"name": type(self).__name__, "settings": self.settings()}
@@ -246,7 +246,7 @@ class Explorer:
     def _ipython_display_(self) -> None:
         data, metadata = self._repr_mimebundle_()
         display(data, metadata=metadata, raw=True)
-        # With it, what to do when the notebook is opened after its kernel has ended: no widget is left to say it.
+        # Also what to do if the notebook is opened after its kernel has ended: then no widget is left to say so.
         display({"text/html": (HERE / "gone.html").read_text("utf-8"), "text/plain": ""}, raw=True)
 
     def settings(self) -> str:
@@ -294,25 +294,25 @@ class Explorer:
         _set(self._view, shown.view)
 
     def _link(self, name: str) -> ipywidgets.Widget | None:
-        """Let a slider move the canvas's trait of the same name in the browser: a late kernel never sets it back."""
+        """Let a slider set the canvas's trait of the same name in the browser: a slow kernel cannot set it back."""
         control = self.controls[name]
         return ipywidgets.jsdlink((control, "value"), (self.canvas, name)) if "value" in control.keys else None
 
     def _moved(self, names: Mapping[str, str], change: Mapping) -> None:
-        """Set the state as a widget was moved: {trait of the state: trait of the widget}."""
+        """Set the state to what a widget was moved to: {trait of the state: trait of the widget}."""
         widget = change["owner"]
         try:
             with self.state.hold_trait_notifications():
                 for name, shown in names.items():
                     setattr(self.state, name, getattr(widget, shown))
-        except traitlets.TraitError:  # what the state refuses is not to be seen either
+        except traitlets.TraitError:  # the widget must not show what the state refuses
             _set(widget, {shown: getattr(self.state, name) for name, shown in names.items()})
             raise
 
 
 @contextmanager
 def no_garbage_collection() -> Iterator[None]:
-    """Leave a figure's garbage, which is full of cycles, until the figure is done: it is then young and quickly found.
+    """Leave a figure's garbage, which is full of cycles, until the figure is done: it is then young and found quickly.
 
     If the collector runs while a figure is drawn, what is in use moves to the old generation. To free it a few figures
     later, the collector must scan the whole process: up to 0.4 seconds, while a slider moves.

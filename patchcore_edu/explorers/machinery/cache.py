@@ -1,4 +1,4 @@
-"""Arrays computed once for all kernels of a machine, and kept as files that they all map: they share the memory.
+"""Arrays computed once for all kernels of a machine, and kept in files that all of them map: they share the memory.
 
 A folder holds .npy files and their digest. It is put in place in one step, and one process computes while the others
 wait. A folder that is not exactly as it was written is computed and written again. Where nothing can be kept (a full

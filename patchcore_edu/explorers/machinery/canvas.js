@@ -1,4 +1,4 @@
-// A photograph with a grid of cells. The browser draws the pointed-at cell, N_p and strokes without the kernel.
+// A photograph with a grid of cells. The browser draws the selected cell, N_p and strokes without the kernel.
 
 const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
@@ -165,7 +165,7 @@ function render({ model, el }) {
 
   function send(all) {
     strokes = all;
-    // A copy: Backbone compares with what it has, and would not notice a path that has grown.
+    // A copy: the model compares it with what it has, and would not notice that a path has grown.
     model.set("strokes", all.map((stroke) => ({ ...stroke, path: [...stroke.path] })));
     model.save_changes();
     schedule();
@@ -176,7 +176,7 @@ function render({ model, el }) {
     return { path, brush, grey, smear };
   }
 
-  // Where an event is: in shares of the canvas, from 0 to 1.
+  // Where an event is, as fractions of the canvas: from 0 to 1.
   function place(event) {
     const box = canvas.getBoundingClientRect();
     return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
@@ -256,7 +256,7 @@ function render({ model, el }) {
   }
 
   function update() {
-    // While the pointer is down the browser knows the strokes better than the kernel.
+    // While the pointer is down, the browser's strokes are newer than the kernel's.
     if (!drawing) strokes = model.get("strokes");
     decode();
     describe();

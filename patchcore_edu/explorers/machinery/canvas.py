@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 class Canvas(anywidget.AnyWidget):
     """A photograph with a grid of cells; it reports the cell pointed at, and the strokes painted on it.
 
-    The browser draws the cell, N_p and strokes by itself, and tells the kernel at once. Arrow keys move the cell.
+    The browser draws the cell, N_p and strokes itself, and tells the kernel at once. Arrow keys move the cell.
     While painting, Space or Enter makes a stroke at the cell.
     """
 

@@ -18,14 +18,14 @@ LEVELS = (1, 2, 3, 4)
 
 
 def seen_in(bank: MemoryBank, row: int) -> str:
-    """Where a row of the bank was seen, in words."""
+    """Where a row of the bank comes from, in words."""
     image, h, w = bank.origin(row)
     return f"row {row:,}: photograph {image}, (h, w) = ({h}, {w})"
 
 
 @dataclass(frozen=True)
 class Photographs:
-    """The crops of one split and what the network sees in them.
+    """The crops of one split and their feature maps.
 
     Attributes:
         dataset: the `Sample`s: image, anomalous, mask, defect, source.

@@ -11,7 +11,7 @@ THRESHOLDS = 65536
 
 
 def counted(maps: torch.Tensor, category: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Thresholds from 0 to the maps' maximum, and what lies between each and the next.
+    """Thresholds from 0 to the maps' maximum, and what is counted between each and the next.
 
     Returns:
         thresholds, good pixels, pixels of a defect, and the sum of their `region_share`, (65536,) each.

@@ -51,7 +51,7 @@ function render({ model, el }) {
       }),
     );
   };
-  // Keys move sliders and the canvas. A notebook would take them as its own: arrows in Notebook 7, letters everywhere.
+  // Keys move sliders and the canvas. A notebook would use them as shortcuts: arrows in Notebook 7, letters everywhere.
   const keep = ({ target, ctrlKey, metaKey, altKey, shiftKey }) => {
     if (!target.closest?.(".patchcore-explorer")) return;
     target.toggleAttribute("data-lm-suppress-shortcuts", !(ctrlKey || metaKey || altKey || shiftKey));
