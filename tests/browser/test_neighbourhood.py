@@ -77,4 +77,5 @@ def test_the_canvas_draws_the_cell_before_the_kernel_answers(open_explorer):
         assert shown.canvas.evaluate("(canvas) => canvas.toDataURL()") != before
         assert old in shown.formula.text_content()
         expect(shown.formula).to_contain_text(new)
+    shown.notebook.run_code("explorer.__class__ = type(explorer).__base__")  # as fast as before
     shown.assert_right()
