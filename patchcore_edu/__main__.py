@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(
         "python -m patchcore_edu",
-        description="See every equation of PatchCore work.",
+        description="Watch every equation of PatchCore at work.",
         epilog="\n".join(f"  {name:<10}{what}" for name, what in COMMANDS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -31,7 +31,7 @@ class Conventions:
         'nearest'
     """
 
-    border: str = "zero"
+    border: str = "zero"  # the default of `aggregate` and `patch_set`, too; tests/test_conventions.py compares them
     pooling: str = "spatial"
     merge: str = "concatenate"
     stride_on: str = "merged"

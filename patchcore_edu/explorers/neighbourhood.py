@@ -1,4 +1,7 @@
-"""Explorer of eq. (1): draws N_p, the cells that it holds, and what happens to it at the border."""
+"""Explorer of eq. (1): a close-up of N_p, its cells, and what happens to it at the border.
+
+On the photograph, N_p is drawn by `machinery/canvas.js`, and by `machinery/canvas.py` where there is no browser.
+"""
 
 from functools import lru_cache
 

@@ -82,7 +82,7 @@ def constants(backbone: Backbone) -> tuple[dict, bytes]:
         "psiDim": conventions.projection_dim,
         "offered": {"p": P, "s": S, "border": BORDERS, "sigma": SIGMAS},
         "colours": colours.ROLES,
-        "maps": {name: _colour_map(name) for name in (colours.MAP, colours.FEATURE)},
+        "palettes": {"map": _colour_map(colours.MAP), "feature": _colour_map(colours.FEATURE)},
     }
     # The weights for shorter vectors are the first rows of these.
     weights = random_projection(torch.eye(channels), conventions.projection_dim, defaults.seed)

@@ -1,10 +1,11 @@
-"""The explorer of eq. (1) without a browser: its numbers against the package."""
+"""The explorer of eq. (1) without a browser: its numbers and its pictures of N_p against the package."""
 
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from patchcore_edu import neighbourhood
+from patchcore_edu import colours, neighbourhood
 from patchcore_edu.explorers import Neighbourhood
 from patchcore_edu.explorers.machinery.canvas import draw
 from patchcore_edu.explorers.neighbourhood import RULES
@@ -38,3 +39,16 @@ def test_the_static_canvas_fills_the_cells_of_the_neighbourhood_under_every_bord
             left_out = border == "valid" and len(inside) < len(neighbourhood(h, w, p))
             assert cells == ([] if left_out else inside)
             assert any(patch.get_linestyle() == "--" for patch in ax.patches) == left_out
+
+
+def test_the_close_up_fills_the_cells_of_the_neighbourhood_under_every_border_rule():
+    for border in RULES.values():
+        for h, w, p in ((0, 0, 3), (26, 13, 5), (14, 14, 4)):
+            [figure] = Neighbourhood(h=h, w=w, p=p, border=border).picture().figures
+            drawn = figure.axes[0].collections[0]
+            corners = [path.vertices.min(0) + 0.5 for path in drawn.get_paths()]
+            inside = neighbourhood(h, w, p, (28, 28))
+            assert [(round(y), round(x)) for x, y in corners] == inside
+            left_out = border == "valid" and len(inside) < len(neighbourhood(h, w, p))
+            [colour] = drawn.get_facecolor().tolist() or [None]
+            assert colour is None if left_out else colour[:3] == list(to_rgb(colours.NEIGHBOURHOOD))

@@ -39,7 +39,7 @@ function connect() {
     get("controls").append(group);
   }
   get("controls").addEventListener("submit", (event) => event.preventDefault());
-  const colours = Array.from({ length: 9 }, (_, i) => INFERNO[Math.min(255, 32 * i)]);
+  const colours = Array.from({ length: 9 }, (_, i) => MAP_COLOURS[Math.min(255, 32 * i)]);
   const css = (colour) => `rgb(${colour & 255}, ${(colour >> 8) & 255}, ${colour >> 16})`;
   get("bar").querySelector("i").style.background = `linear-gradient(90deg, ${colours.map(css).join()})`;
   get("photograph").style.backgroundImage = `url(${KNOWN.first.photograph})`;

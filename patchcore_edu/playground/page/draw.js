@@ -1,12 +1,12 @@
 /* Drawing: arrays in, pixels out. */
 
-/** The 256 colours of a map, as 0xBBGGRR. */
+/** The 256 colours of a colour map, as 0xBBGGRR. */
 const palette = (name) => {
-  const bytes = KNOWN.maps[name];
+  const bytes = KNOWN.palettes[name];
   return Uint32Array.from({ length: 256 }, (_, i) => (bytes[3 * i + 2] << 16) | (bytes[3 * i + 1] << 8) | bytes[3 * i]);
 };
-const INFERNO = palette("inferno");
-const VIRIDIS = palette("viridis");
+const MAP_COLOURS = palette("map");
+const FEATURE_COLOURS = palette("feature");
 
 const get = (id) => document.getElementById(id);
 const formats = [0, 1, 2, 3].map(

@@ -136,7 +136,7 @@ function drawFeatures() {
     const values = data.subarray(c * height * width, (c + 1) * height * width);
     const [canvas, caption] = tiles[i];
     const context = stage(canvas, 100);
-    context.drawImage(coloured(values, width, height, Math.min(...values), Math.max(...values), VIRIDIS), 0, 0, 100, 100);
+    context.drawImage(coloured(values, width, height, Math.min(...values), Math.max(...values), FEATURE_COLOURS), 0, 0, 100, 100);
     const [x, y, w, h] = squares(at).neighbourhood.map((units) => (units * 100) / UNITS);
     frame(context, [x, y, w, h], COLOURS.neighbourhood, 1.5);
     canvas.setAttribute("aria-label", `Level ${level}, channel ${c}`);
@@ -170,7 +170,7 @@ function drawVectors([h, w]) {
   const mean = (c) => state.verdict.patches[at * dim + c];
   const near = (c) => entries[state.verdict.index[at] * dim + c];
   const all = Float32Array.from([...rows, mean, near].flatMap((value) => Array.from({ length: channels }, (_, c) => value(c))));
-  const picture = coloured(all, channels, rows.length + 2, all.reduce(smaller), all.reduce(larger), VIRIDIS);
+  const picture = coloured(all, channels, rows.length + 2, all.reduce(smaller), all.reduce(larger), FEATURE_COLOURS);
   const [thick, gap] = [14, 5];
   const context = stage(get("vectors"), UNITS, 72 + 2 * (thick + gap) + 2);
   const part = (from, many, y, high) => context.drawImage(picture, 0, from, channels, many, 0, y, UNITS - 84, high);
@@ -200,7 +200,7 @@ function drawMap() {
   context.imageSmoothingEnabled = true;
   if (state.verdict.high !== high) {
     state.verdict.high = high;
-    state.verdict.raster = coloured(state.verdict.map, SIDE, SIDE, 0, high, INFERNO);
+    state.verdict.raster = coloured(state.verdict.map, SIDE, SIDE, 0, high, MAP_COLOURS);
   }
   context.drawImage(state.verdict.raster, 0, 0, UNITS, UNITS);
   frame(context, squares(cell()).cell, COLOURS.query, 2);
