@@ -1,4 +1,4 @@
-"""JupyterLab in a real headless Chromium: `lab.open_notebook([code, ...])` runs cells, gives a `Notebook`.
+"""JupyterLab in a real headless Chromium: `lab.open_notebook([code, ...])` runs the cells and returns a `Notebook`.
 
     def test_slider(lab):
         notebook = lab.open_notebook(["import ipywidgets; slider = ipywidgets.IntSlider(5); slider"])
@@ -6,8 +6,8 @@
         assert notebook.run_code("print(slider.value)") == "6"
         notebook.assert_no_errors()
 
-The browser, its page, the server and its kernel live for the whole session: loading any of them takes longer than a
-test. Each test gets new cells.
+The browser, its page, the server and its kernel are shared by the whole session, as starting any of them takes longer
+than a test. Each test gets new cells.
 """
 
 import json
@@ -37,7 +37,7 @@ CHROMIUM_FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    # Nothing may come from a server elsewhere: a widget that asks for one leaves an error in the console.
+    # Nothing may come from other servers: a widget that requests something leaves an error in the console.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
 
@@ -63,7 +63,7 @@ REPLACE = """(notebook) => {
 
 
 class Notebook:
-    """A notebook open in the browser: its `page`, its kernel, and the errors of both."""
+    """A notebook that is open in the browser: its `page`, its kernel, and the errors of both."""
 
     def __init__(self, page, url: str, runtime_dir: Path):
         self.page = page
@@ -79,11 +79,11 @@ class Notebook:
         self.client.wait_for_ready(timeout=60)
 
     def run_all(self) -> None:
-        """Run all cells and wait until the kernel has answered the last one."""
+        """Run all cells and wait until the kernel has finished the last one."""
         self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
 
     def run_code(self, code: str, timeout: float = 60) -> str:
-        """Run `code` in the notebook's kernel, beside its cells, and return what it printed."""
+        """Run `code` in the notebook's kernel, outside its cells, and return what it printed."""
         printed = []
 
         def collect(message: dict) -> None:
@@ -96,7 +96,7 @@ class Notebook:
         return "".join(printed).rstrip("\n")
 
     def kernel_errors(self) -> list[str]:
-        """Return every traceback that the kernel has sent, those of callbacks included."""
+        """Return every traceback that the kernel has sent, including those from callbacks."""
         return self.page.evaluate("() => window.kernelErrors")
 
     def assert_no_errors(self) -> None:
@@ -122,7 +122,7 @@ class Lab:
         self.notebook = Notebook(page, f"{address}/doc/tree/{name}?token={token}", folder / "runtime")
 
     def open_notebook(self, cells: list[str]) -> Notebook:
-        """Put these code cells in the place of all others, run them, and return the notebook, without errors so far."""
+        """Replace all cells by these, run them, and return the notebook; earlier errors are cleared."""
         file = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in cells])
         self.notebook.page.evaluate(REPLACE, file)
         self.notebook.console_errors.clear()
@@ -132,7 +132,7 @@ class Lab:
 
 @pytest.fixture(scope="session")
 def launch(require):
-    """`launch(*flags)` starts a headless Chromium, the one that the machine has."""
+    """`launch(*flags)` starts the machine's own Chromium, headless."""
     names = ("chromium", "chromium-browser", "google-chrome")
     chromium = next(filter(None, map(shutil.which, names)), None)
     require(chromium, "Chromium")
@@ -150,9 +150,9 @@ def browser(launch):
 
 @contextmanager
 def serving(folder: Path) -> Iterator[str]:
-    """JupyterLab on a free port of the loopback, with none of the user's own settings, at the address given.
+    """JupyterLab on a free port of the loopback, without any of the user's settings; yields its address.
 
-    It is below a prefix and asks for a token, as a hub's seats do. Its files lie in folder/root.
+    Its address has a prefix and it requires a token, like the seats of a hub. Its files are in folder/root.
     """
     news = folder / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
     news.parent.mkdir(parents=True)
@@ -204,7 +204,7 @@ def jupyter_server(browser, tmp_path_factory):
 
 
 def ask(url: str, **content) -> dict:
-    """Post `content` to the server as JSON, and return its answer."""
+    """Post `content` to the server as JSON, and return its reply."""
     headers = {"Content-Type": "application/json", "Authorization": f"token {TOKEN}"}
     request = urllib.request.Request(url, json.dumps(content).encode(), headers)
     with urllib.request.urlopen(request, timeout=60) as answer:
@@ -212,7 +212,7 @@ def ask(url: str, **content) -> dict:
 
 
 def wait_for(address: str, server: subprocess.Popen, log: Path, seconds: float = 60) -> None:
-    """Return as soon as the server answers; raise with its log if it ends or takes too long."""
+    """Return as soon as the server responds; if it exits or takes too long, raise an error with its log."""
     deadline = time.monotonic() + seconds
     while server.poll() is None and time.monotonic() < deadline:
         try:
@@ -231,7 +231,7 @@ def lab(browser, jupyter_server):
 
 
 class OpenExplorer:
-    """An explorer as its user sees it: move its controls, point at its canvas, read what it says."""
+    """An explorer as its user sees it: move its controls, point at its canvas, read its text."""
 
     PIXELS = """(images) => images.map((image) => {
         const canvas = document.createElement("canvas");
@@ -240,7 +240,7 @@ class OpenExplorer:
         context.drawImage(image, 0, 0);
         const bytes = context.getImageData(0, 0, canvas.width, canvas.height).data;
         let sum = 0;
-        for (let i = 0; i < bytes.length; i += 4) sum += bytes[i] + bytes[i + 1] + bytes[i + 2];  // without the opacity
+        for (let i = 0; i < bytes.length; i += 4) sum += bytes[i] + bytes[i + 1] + bytes[i + 2];  // without alpha
         return sum;
     }).join()"""
     FRESH = """
@@ -269,11 +269,11 @@ explorer.__class__ = type("Slow", (type(explorer),), {{"render": staticmethod(sl
         self.figure.first.wait_for(timeout=300_000)
 
     def slider(self, label: str):
-        """The handle of a slider: press arrow keys on it."""
+        """The handle of a slider, which arrow keys move."""
         return self.page.locator(".widget-hslider", has_text=label).get_by_role("slider")
 
     def choose(self, label: str, option: str) -> None:
-        """Pick an option of a dropdown by its text."""
+        """Choose an option of a dropdown by its text."""
         self.page.locator(".widget-dropdown", has_text=label).locator("select").select_option(label=option)
 
     def number(self, label: str):
@@ -282,22 +282,22 @@ explorer.__class__ = type("Slow", (type(explorer),), {{"render": staticmethod(sl
         return row.locator("td")
 
     def point(self, x: float, y: float) -> None:
-        """Click on the canvas, at shares of its width and height."""
+        """Click on the canvas; x and y are fractions of its width and height."""
         box = self.canvas.bounding_box()
         self.canvas.click(position={"x": x * box["width"], "y": y * box["height"]})
 
     def wait_until(self, code: str, printed: str) -> None:
-        """Wait until this code prints this in the kernel: the keys and strokes before it have arrived."""
+        """Wait until `code` prints `printed` in the kernel: then all earlier keys and strokes have arrived there."""
         deadline = time.monotonic() + 20
         while (now := self.notebook.run_code(code)) != printed:
-            assert time.monotonic() < deadline, f"the kernel says {now}, not {printed}"
+            assert time.monotonic() < deadline, f"the kernel printed {now}, not {printed}"
 
     def slow_down(self, seconds: int) -> None:
-        """From now on each new picture takes so long: a sleeping cell stops nothing where widgets have a thread."""
+        """Make each new picture take this long. A sleeping cell would not do: widgets may run in their own thread."""
         self.notebook.run_code(self.SLOW.format(seconds=seconds))
 
     def assert_right(self) -> None:
-        """The browser shows, pixel by pixel in sum, what `render` makes of the kernel's state now; without errors."""
+        """Check that the browser shows what `render` draws for the kernel's state (by the sum of the pixels)."""
         wanted = self.notebook.run_code(self.FRESH)
         deadline = time.monotonic() + 20
         while self.figure.evaluate_all(self.PIXELS) != wanted:
@@ -308,7 +308,7 @@ explorer.__class__ = type("Slow", (type(explorer),), {{"render": staticmethod(sl
 
 @pytest.fixture
 def open_explorer(lab):
-    """`open_explorer("Neighbourhood", "p=5")` runs a cell that ends in that explorer, kept as `explorer`."""
+    """`open_explorer("Neighbourhood", "p=5")` runs a cell that shows this explorer, named `explorer` in the kernel."""
 
     def open_explorer(name: str, settings: str = "") -> OpenExplorer:
         code = f"from patchcore_edu.explorers import {name}\nexplorer = {name}({settings})\nexplorer"
@@ -318,7 +318,7 @@ def open_explorer(lab):
 
 
 class OpenPlayground:
-    """The playground in a page of its own, with the errors that it has shown."""
+    """The playground in its own page, with the errors that it has reported."""
 
     def __init__(self, browser, address: str, before: str = ""):
         self.errors = []
@@ -335,14 +335,14 @@ class OpenPlayground:
         return self
 
     def until(self, expression: str, seconds: float = 60) -> None:
-        """Wait until it holds. Playwright's own waiting evaluates text in the page, which the page's policy forbids."""
+        """Wait until `expression` is true. Playwright's own waiting uses eval, which the page's policy forbids."""
         deadline = time.monotonic() + seconds
         while not self.page.evaluate(expression):
-            assert time.monotonic() < deadline, f"it never held: {expression}"
+            assert time.monotonic() < deadline, f"it never became true: {expression}"
             time.sleep(0.05)
 
     def run_lines(self) -> object:
-        """What a notebook's cell with the lines of Python under "Code" shows."""
+        """Run the lines of Python shown under "Code" and return the value of the last one, as a notebook cell does."""
         *lines, last = self.page.locator("#code-text").text_content().splitlines()
         names = {}
         exec("\n".join(lines), names)
@@ -356,7 +356,7 @@ class OpenPlayground:
 
 @pytest.fixture
 def open_playground(browser, playground):
-    """`open_playground(fragment)` opens it from file://; `address`, `before` (a script) and `within` may be others."""
+    """`open_playground(fragment)` opens it from file:// or `address`; `before` is a script, `within` a browser."""
     opened = []
 
     def open_playground(fragment="", address=None, before="", within=None) -> OpenPlayground:
@@ -371,7 +371,7 @@ def open_playground(browser, playground):
 
 @pytest.fixture(scope="module")
 def played(browser, playground):
-    """One playground for all tests of a file, so that it starts once."""
+    """One playground for all tests of a file, so that it starts only once."""
     opened = OpenPlayground(browser, (playground / "playground.html").as_uri()).ready()
     yield opened
     opened.page.close()
@@ -379,7 +379,7 @@ def played(browser, playground):
 
 @pytest.fixture
 def shared_playground(played):
-    """The playground with its first settings and photographs, nothing painted, and no error so far."""
+    """The playground with its initial settings and photographs, nothing painted, and no errors so far."""
     played.errors.clear()
     start = {"source": "brick", "levels": [2, 3], "p": 3, "s": 1, "border": "zero", "ratio": 0.01}
     start |= {"selection": "greedy", "b": 9, "sigma": 4}
@@ -390,7 +390,7 @@ def shared_playground(played):
 
 
 def film(path) -> None:
-    """640 × 480: a brick wall that is moved a little, for the camera to see; without end."""
+    """Write a film of 640 × 480 pixels for the fake camera: a brick wall that moves a little."""
     wall = np.tile(skimage.data.brick(), (1, 2))
     with path.open("wb") as file:
         file.write(b"YUV4MPEG2 W640 H480 F30:1 Ip A1:1 C420jpeg\n")
@@ -401,6 +401,6 @@ def film(path) -> None:
 
 @pytest.fixture
 def film_of_a_wall(tmp_path):
-    """The file of `film`."""
+    """The path of a film written by `film`."""
     film(tmp_path / "wall.y4m")
     return tmp_path / "wall.y4m"

@@ -1,4 +1,4 @@
-"""The explorer of f_agg in JupyterLab, moved by keys and the pointer."""
+"""The explorer of f_agg in JupyterLab, operated by keyboard and pointer."""
 
 from playwright.sync_api import expect
 

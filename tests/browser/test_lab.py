@@ -1,4 +1,4 @@
-"""The test harness itself: a key moves a slider, the kernel responds, and errors on either side are seen."""
+"""The test harness itself: a key moves a slider, the kernel responds, and errors on either side are found."""
 
 import pytest
 from playwright.sync_api import expect
@@ -14,7 +14,7 @@ ipywidgets.VBox([slider, answer])
 """
 
 
-def test_errors_are_seen(lab):
+def test_errors_are_found(lab):
     notebook = lab.open_notebook([SLIDER, "slider.observe(lambda change: 1 / 0, names='value')"])
     notebook.page.get_by_role("slider").press("ArrowRight")
     expect(notebook.page.locator(".widget-readout")).to_have_text("6")
@@ -26,5 +26,5 @@ def test_errors_are_seen(lab):
     assert notebook.console_errors == ["from the page"]
     with pytest.raises(RuntimeError, match="NameError"):
         notebook.run_code("nothing_of_that_name")
-    # The page hears of it too, and later: the next test's notebook begins without it.
+    # The page receives this error too, but later. Wait for it, so that it is not counted in the next test.
     notebook.page.wait_for_function("() => window.kernelErrors.some((error) => error.includes('NameError'))")

@@ -1,4 +1,4 @@
-"""A notebook's link to the playground in JupyterLab: one click opens it at the notebook's settings."""
+"""A notebook's link to the playground in JupyterLab: one click opens it with the notebook's settings."""
 
 import shutil
 from pathlib import Path
@@ -13,7 +13,7 @@ NOTEBOOKS = Path(__file__).parent.parent.parent / "notebooks"
 
 @pytest.fixture(scope="module")
 def served(jupyter_server):
-    """The server's (address, folder, token), with two notebooks and what they link to."""
+    """The server's (address, folder, token), with two notebooks and the page that they link to."""
     for name in ("04_patch_set.ipynb", "06_coreset.ipynb", "playground.html"):
         shutil.copy(NOTEBOOKS / name, jupyter_server[1] / "root")
     return jupyter_server
@@ -21,12 +21,12 @@ def served(jupyter_server):
 
 @pytest.fixture
 def open_notebook(browser, served):
-    """`open_notebook(name)` opens it in JupyterLab in a window of its own, logged in: (its page, the link)."""
+    """`open_notebook(name)` opens it in JupyterLab in a new window, logged in; returns (its page, the link)."""
     opened = []
 
     def open_notebook(name):
         opened.append(browser.new_context(viewport={"width": 1280, "height": 900}))
-        opened[-1].set_default_timeout(60_000)  # for the page that the link opens, too
+        opened[-1].set_default_timeout(60_000)  # also applies to the page that the link opens
         page = opened[-1].new_page()
         page.goto(f"{served[0]}/lab/tree/{name}.ipynb?token={served[2]}")
         return page, page.get_by_role("link", name="open the playground")
@@ -36,7 +36,7 @@ def open_notebook(browser, served):
         context.close()
 
 
-def test_one_that_is_not_built_says_how_to_build_it(open_notebook):
+def test_without_a_built_playground_it_says_how_to_build_one(open_notebook):
     page, link = open_notebook("04_patch_set")
     link.click()
     text = page.frame_locator(".jp-HTMLViewer iframe").locator("body")
@@ -45,7 +45,7 @@ def test_one_that_is_not_built_says_how_to_build_it(open_notebook):
 
 @pytest.fixture(scope="module")
 def linked(served, playground):
-    """The playground is built: now JupyterLab has the extension."""
+    """The built playground, installed as an extension of JupyterLab."""
     folder = served[1] / "data" / "labextensions" / "patchcore-edu"
     shutil.copytree(playground, folder / "static")
     link(folder)
@@ -65,6 +65,6 @@ def test_one_click_opens_it_at_the_notebook_s_settings(linked, served, open_note
     live.evaluate("patchcore.ready")
     found = live.evaluate("patchcore.state.bank.settings")
     assert found.items() >= settings.items() and errors == []
-    # JupyterLab itself has opened nothing: the notebook is still what one sees there.
+    # JupyterLab itself has opened nothing: it still shows the notebook.
     assert page.locator(".jp-NotebookPanel:visible").count() == 1
     assert page.locator(".jp-HTMLViewer:visible").count() == 0

@@ -1,4 +1,4 @@
-"""The playground in a headless Chromium, from file://: its numbers against the package's, and every control."""
+"""The playground in headless Chromium, from file://: its numbers equal the package's, and every control works."""
 
 from base64 import b64decode, b64encode
 from dataclasses import replace
@@ -87,7 +87,7 @@ def fitted(settings: dict, backbone) -> PatchCore:
 
 
 def test_images(source: str) -> torch.Tensor:
-    """Ten: good ones, one of each defect, painted and smeared ones, and one that was never seen anywhere."""
+    """Ten images: good ones, one with each kind of defect, painted and smeared ones, and one of noise."""
     test = PhotoTextures(source, "test")
     images = [test[i].image for i in (0, 3, 16, 24, 32)]
     for i, smear in ((1, False), (2, True), (5, False), (6, True)):
@@ -127,7 +127,7 @@ def test_numbers_are_the_package_s(played, backbone, setting):
     assert found["picks"] == (model.bank.image * grid + place).tolist()
     assert close(array(found["kept"]), model.bank.vectors)
     _, _, judged = chosen(settings["source"])
-    shown = judged[found["selected"]].image  # the first scratch, unless a test before has clicked another
+    shown = judged[found["selected"]].image  # the first scratch, unless an earlier test has selected another image
     assert torch.equal(array(found["pixels"]), shown.flatten())
     assert close(array(found["patches"]), model.patches(shown[None]))
     for i, answer in enumerate(found["answers"]):
@@ -138,8 +138,8 @@ def test_numbers_are_the_package_s(played, backbone, setting):
     assert played.errors == []
 
 
-def test_one_paints_and_the_numbers_follow(shared_playground, backbone):
-    """By pointer: the pixels are those of `paint`, the score is the package's; undo takes it back."""
+def test_painting_updates_the_numbers(shared_playground, backbone):
+    """With the pointer: the pixels are those of `paint`, the score is the package's, and undo restores both."""
     page = shared_playground.page
     expect(page.locator("#photograph-text")).to_contain_text("good 1")
     clean = page.evaluate("patchcore.state.verdict.score")
@@ -191,11 +191,11 @@ def test_every_control(shared_playground):
         shared_playground.settled().until("patchcore.state.verdict !== null")
         assert f"{name}={address}" in page.url
         filled = page.evaluate(f"String(patchcore.state.bank.settings.{name})")
-        assert filled == address or name in ("b", "sigma")  # these two need no other bank
+        assert filled == address or name in ("b", "sigma")  # these two do not change the bank
 
 
 def test_each_control_is_explained(shared_playground):
-    """One line, about the control pointed at or focused; a screen reader reads it with the control."""
+    """One line about the control under the pointer or in focus; a screen reader reads it with the control."""
     page = shared_playground.page
     groups = page.locator("#controls fieldset")
     for group in groups.all():
@@ -207,7 +207,7 @@ def test_each_control_is_explained(shared_playground):
     expect(page.locator("#help span:visible")).to_contain_text("Stride s: a patch is taken only at every s-th cell")
 
 
-def test_the_outcome_stands_on_the_first_screen(shared_playground):
+def test_the_outcome_is_on_the_first_screen(shared_playground):
     page = shared_playground.page
     outcome = page.locator("#outcome")
     seen = page.evaluate("""async () => {
@@ -273,7 +273,7 @@ def test_painting_on_a_good_photograph(shared_playground):
 
 
 def test_words_are_explained(shared_playground):
-    """Where they are pointed at, and in the list at the end, in the same words."""
+    """The explanation under the pointer is the same as in the list at the end of the page."""
     page = shared_playground.page
     page.get_by_text("Words", exact=True).click()
     for text in ("receptive field", "patch embedding", "channels", "ψ", "m*", "Nb(m*)"):
@@ -284,14 +284,14 @@ def test_words_are_explained(shared_playground):
 
 
 @pytest.mark.parametrize("settings, spread", [({}, False), ({"s": 4, "sigma": 0}, True), ({"border": "valid"}, True)])
-def test_where_the_glow_lies_beside_the_frame_the_map_says_so(shared_playground, settings, spread):
+def test_the_map_says_when_the_glow_may_lie_beside_the_frame(shared_playground, settings, spread):
     page = shared_playground.page
     page.evaluate("(settings) => patchcore.set(settings)", settings)
     assert ("may lie beside its frame" in page.locator("#map-text").text_content()) == spread
 
 
-def test_every_stage_answers_when_another_is_touched(shared_playground):
-    """The map and the feature maps point at a cell; the bank's pictures and its slider at where an entry is nearest."""
+def test_every_stage_follows_the_others(shared_playground):
+    """The map and the feature maps select a cell; the bank's pictures and slider show where an entry is the nearest."""
     page = shared_playground.page
     farthest = page.locator("#photograph-text").text_content()
     for picture in ("#map", "#tiles canvas >> nth=2"):
@@ -306,7 +306,7 @@ def test_every_stage_answers_when_another_is_touched(shared_playground):
         expect(page.locator("#photograph-text")).to_have_text(farthest)
     nearest = "patchcore.state.verdict.index.filter((row) => row === patchcore.state.entry).length"
     clean = page.evaluate("document.getElementById('map').toDataURL()")
-    for i, move in enumerate(("Home", "ArrowRight")):  # the first picks, in their order
+    for i, move in enumerate(("Home", "ArrowRight")):  # the first picks, in order
         page.get_by_role("slider", name="How many picks are shown").press(move)
         assert page.evaluate("patchcore.state.entry") == i
         expect(page.locator("#nearest-text")).to_contain_text(f"for {page.evaluate(nearest)} of the 784 patches")
@@ -393,7 +393,7 @@ def test_each_break_says_what_it_does(shared_playground):
         assert sides.count() == page.locator("#scores-text").text_content().count("(score s ")
     page.get_by_role("button", name="defaults").click()
     shared_playground.until("patchcore.state.bank.settings.levels.length === 2")
-    page.get_by_role("button", name="Code").click()  # the photograph stays in sight: one is open at a time
+    page.get_by_role("button", name="Code").click()  # only one is open at a time, so that the photograph stays in view
     expect(page.locator("#breaks")).to_be_hidden()
     page.get_by_role("button", name="Break it").click()
     expect(page.locator("#code")).to_be_hidden()
@@ -416,14 +416,14 @@ def test_the_tour_moves_the_controls(shared_playground, backbone):
     page.get_by_role("button", name="Take the tour").click()
     for step in range(1, 9):
         expect(page.locator("#story-count")).to_have_text(f"{step} of 8")
-        if step == 8:  # what its sentence says
+        if step == 8:  # check what its text says
             shared_playground.until("patchcore.state.bank?.settings.selection === 'random'")
             shared_playground.settled()
             after = page.evaluate("[patchcore.state.radius, patchcore.state.threshold]")
             assert after[0] > before[0] and after[1] > before[1]
             for text in ("#scores-text", "#story-added"):
                 expect(page.locator(text)).to_contain_text("Crossed the threshold: brick, blob")
-            # The patch shown as forgotten, judged by the package's models.
+            # The distances shown for the forgotten patch are those of the package's models.
             expect(page.locator("#forgotten canvas")).to_be_visible()
             patch = page.evaluate("patchcore.state.cover.indexOf(patchcore.state.radius)")
             photograph = PhotoTextures("brick", "train")[patch // 784].image[None]
@@ -434,7 +434,7 @@ def test_the_tour_moves_the_controls(shared_playground, backbone):
         shared_playground.until(f"patchcore.state.settings.sigma === {0 if step == 6 else 4}")
         shared_playground.until(f"patchcore.state.settings.p === {5 if step == 4 else 3}")
         shared_playground.settled()
-        if step == 4:  # of this photograph, what the package's model says
+        if step == 4:  # the numbers are those of the package's models
             expect(page.locator("#story-added")).to_have_text(went)
         page.locator("#story-next").click()
     expect(page.locator("#story")).to_be_hidden()
@@ -442,7 +442,7 @@ def test_the_tour_moves_the_controls(shared_playground, backbone):
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_what_the_tour_speaks_of_is_not_hidden_behind_its_sentence(shared_playground, width):
+def test_the_tour_s_text_does_not_hide_what_it_is_about(shared_playground, width):
     page = shared_playground.page
     page.set_viewport_size({"width": width, "height": 844})
     page.get_by_role("button", name="Take the tour").click()
@@ -456,7 +456,7 @@ def test_what_the_tour_speaks_of_is_not_hidden_behind_its_sentence(shared_playgr
     page.set_viewport_size({"width": 1280, "height": 900})
 
 
-def test_on_a_phone_the_tour_brings_the_control_into_sight(shared_playground):
+def test_on_a_phone_the_tour_brings_the_control_into_view(shared_playground):
     page = shared_playground.page
     page.set_viewport_size({"width": 390, "height": 844})
     strip = page.locator("#controls")
@@ -476,7 +476,7 @@ def test_on_a_phone_the_tour_brings_the_control_into_sight(shared_playground):
 
 
 def test_without_a_pointer(shared_playground):
-    """All that can be reached by keys has a name for a screen reader, and so has every picture."""
+    """Everything that can be reached by keyboard has a name for a screen reader, and so has every picture."""
     page = shared_playground.page
     client = page.context.new_cdp_session(page)
     nodes = client.send("Accessibility.getFullAXTree")["nodes"]
@@ -513,7 +513,7 @@ def test_it_is_no_wider_than_the_window(shared_playground, width):
 
 
 class Charset(SimpleHTTPRequestHandler):
-    """A plain server; like some, it says that all text is UTF-8, which the packed scripts are not."""
+    """A plain server that, like some, declares all text to be UTF-8, which the packed scripts are not."""
 
     def guess_type(self, path):
         kind = super().guess_type(path)
@@ -532,7 +532,7 @@ def test_from_a_plain_server(open_playground, playground):
 
 
 def test_in_a_page_of_the_course_with_the_network_cut(open_playground, playground):
-    """It lives in a frame, from file://, under the course's own policy."""
+    """It runs in a frame, from file://, under the policy of the course's pages."""
     page = playground / "framed.html"
     page.write_text(
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><iframe src="playground.html#p=5" width="890" '
@@ -552,7 +552,7 @@ def test_in_a_page_of_the_course_with_the_network_cut(open_playground, playgroun
 
 
 def test_nothing_may_be_sent_anywhere(playground):
-    """The page's Content-Security-Policy names no origin but its own, and its files name no other."""
+    """The page's Content-Security-Policy allows no other origin, and its files name none."""
     page = (playground / "playground.html").read_text("utf-8")
     policy = page.split('Content-Security-Policy" content="')[1].split('"')[0]
     assert policy.startswith("default-src 'none'") and "connect-src" not in policy
@@ -580,8 +580,8 @@ SENDING = """async (address) => {
 }"""
 
 
-def test_what_is_sent_is_stopped(shared_playground):
-    """Not only by its text: nothing reaches a server that listens."""
+def test_every_attempt_to_send_is_stopped(shared_playground):
+    """Tested by trying: nothing reaches a server that listens."""
     asked = []
 
     class Listening(Charset):
@@ -597,4 +597,4 @@ def test_what_is_sent_is_stopped(shared_playground):
         server.shutdown()
     assert fetched == "refused" and asked == []
     assert {"connect-src", "img-src", "form-action", "script-src-elem"} <= set(violated)
-    shared_playground.errors.clear()  # what the browser says of each
+    shared_playground.errors.clear()  # one from the browser for each attempt

@@ -1,4 +1,4 @@
-"""The playground in Firefox, from file://. It answers over Marionette, its own remote control: no driver is needed."""
+"""The playground in Firefox, from file://, through Marionette, Firefox's own remote control: no driver is needed."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ patchcore.ready.then(async () => {
 
 
 class Marionette:
-    """The remote control: each message is its length, a colon, and JSON."""
+    """A client of the remote control: each message is its length, a colon, and JSON."""
 
     def __init__(self, port: int, seconds: float = 60):
         deadline = time.monotonic() + seconds

@@ -1,4 +1,4 @@
-"""What the playground is given: files, a camera, an address, a browser that lacks something. Each says what to do."""
+"""Input to the playground: files, a camera, an address; and browsers that lack something. Errors say what to do."""
 
 from base64 import b64encode
 from io import BytesIO
@@ -38,7 +38,7 @@ def test_the_address_opens_a_setting_and_names_nonsense(open_playground):
         **{"source": "grass", "levels": [3], "p": 5, "s": 2, "border": "valid", "ratio": 0.02},
         **{"selection": "random", "b": 4, "sigma": 2},
     }
-    opened.settled()  # the message outlasts the work
+    opened.settled()  # the message stays after the work is done
     expect(opened.page.locator("#message")).to_contain_text("p=banana")
     opened.page.evaluate("location.hash = '#p=5&s=many'")
     opened.until("patchcore.state.bank?.settings.p === 5 && patchcore.state.settings.source === 'brick'")
@@ -46,7 +46,7 @@ def test_the_address_opens_a_setting_and_names_nonsense(open_playground):
     assert opened.errors == []
 
 
-def test_a_tab_that_is_loaded_again_has_lost_nothing(open_playground):
+def test_a_reloaded_tab_has_lost_nothing(open_playground):
     opened = open_playground("#p=5").ready()
     page = opened.page
     page.get_by_role("button", name="brick, good 2").click()
@@ -64,13 +64,11 @@ def test_a_tab_that_is_loaded_again_has_lost_nothing(open_playground):
 def test_a_browser_that_lacks_something(open_playground, missing):
     opened = open_playground(before=f"delete globalThis.{missing}")
     expect(opened.page.locator("#loading-text")).to_contain_text(f"{missing} is missing")
-    assert (
-        opened.page.locator("#verdict").text_content().startswith("score s = ")
-    )  # of the picture that was made before
+    assert opened.page.locator("#verdict").text_content().startswith("score s = ")  # of the precomputed picture
 
 
 def test_own_photographs(shared_playground, tmp_path):
-    """Any size is resized as `ImageFolder` does; what is no picture is named, and the others are taken."""
+    """Photographs of any size are resized as by `ImageFolder`. Files that are not pictures are named and left out."""
     page = shared_playground.page
     rng = np.random.default_rng(0)
     for i in range(5):
@@ -95,7 +93,7 @@ def test_own_photographs(shared_playground, tmp_path):
 
 
 def test_the_lines_of_python_take_the_same_files(shared_playground, tmp_path, monkeypatch):
-    """Sorted by name, and parted in the same way, however many there are and in whatever order they are chosen."""
+    """Both sort the files by name and split them in the same way, in whatever order they were chosen."""
     page = shared_playground.page
     rng = np.random.default_rng(1)
     files = {"good": "cabdefg", "test": "yx"}
@@ -113,7 +111,7 @@ def test_the_lines_of_python_take_the_same_files(shared_playground, tmp_path, mo
     scores = page.evaluate("patchcore.state.groups.test.map((one) => patchcore.state.scores.get(one).score)")
     monkeypatch.chdir(tmp_path)
     found = shared_playground.run_lines()
-    # The browser resizes in the graph, whose numbers are as in `test_resize`.
+    # The browser resizes with the exported graph; `test_resize` says how close that is.
     assert torch.allclose(torch.tensor(scores), found, rtol=1e-3)
 
 
@@ -135,7 +133,7 @@ def png(seed: int) -> str:
 
 
 def test_dropped_files(shared_playground):
-    """They are taken where they belong, and nowhere does the browser open one in the place of the page."""
+    """Dropped on a target they are used; dropped elsewhere they must not replace the page."""
     page = shared_playground.page
     assert page.evaluate(DROP, ["map", [["a.png", png(0)]]])
     expect(page.locator("#message")).to_contain_text("Choose “your files”")
@@ -151,14 +149,14 @@ def test_dropped_files(shared_playground):
     page.evaluate("patchcore.set({p: 5})")
     expect(page.locator("#scores-text")).to_contain_text("of 1 photographs raise")
     assert page.locator("#injected").count() == 0
-    # What is no picture, or no file at all, takes nothing away.
+    # Dropping something that is not a picture, or nothing, removes nothing.
     for files in ([["z.txt", "aGVsbG8="]], []):
         assert page.evaluate(DROP, ["drop-good", files])
         shared_playground.settled()
         expect(page.locator("#own-text")).to_contain_text("3 good")
 
 
-def test_many_files_that_are_no_pictures(shared_playground):
+def test_many_files_that_are_not_pictures(shared_playground):
     page = shared_playground.page
     page.evaluate("patchcore.set({source: 'files'})")
     page.evaluate(DROP, ["drop-test", [[f"{i:02}.txt", "aGVsbG8="] for i in range(40)]])
@@ -167,7 +165,7 @@ def test_many_files_that_are_no_pictures(shared_playground):
     expect(page.locator("#message")).not_to_contain_text("05.txt")
 
 
-def test_leaving_asks_first_where_photographs_would_be_lost(open_playground):
+def test_leaving_asks_first_if_photographs_would_be_lost(open_playground):
     opened = open_playground().ready()
     asked = []
 
@@ -207,7 +205,7 @@ def test_five_hundred_files(shared_playground, tmp_path):
 
 @pytest.fixture
 def with_camera(launch, film_of_a_wall):
-    """`with_camera(*flags)`: a Chromium that sees the film."""
+    """`with_camera(*flags)` starts a Chromium whose camera shows the film."""
     launched = []
 
     def with_camera(*flags):
@@ -253,7 +251,7 @@ def test_a_refused_camera_says_what_to_do(with_camera, open_playground):
 
 
 def test_an_address_that_asks_for_a_refused_camera(with_camera, open_playground):
-    """The page is ready all the same, with the photographs of the beginning."""
+    """The page is ready all the same, with the initial photographs."""
     opened = open_playground("#source=camera&p=5", within=with_camera("--deny-permission-prompts")).ready()
     expect(opened.page.locator("#message")).to_contain_text("Access to the camera was refused")
     assert opened.page.evaluate("patchcore.bank.picks.length") == 62
@@ -263,12 +261,12 @@ def test_an_address_that_asks_for_a_refused_camera(with_camera, open_playground)
 
 
 def test_an_address_that_asks_for_files(open_playground):
-    """Until there are some, the photographs of the beginning are judged."""
+    """Until some are chosen, the page keeps scoring the initial photographs."""
     opened = open_playground("#source=files").ready()
     expect(opened.page.locator("#own-text")).to_contain_text("Choose at least two good ones")
     score = opened.page.evaluate("patchcore.judge(new Float32Array(3 * 224 * 224).fill(0.5)).then(({score}) => score)")
     assert score > 0
-    # They do not stand there as if they were one's own.
+    # It is clear that they are not the user's own.
     opacity = "getComputedStyle(document.querySelector('main')).opacity"
     expect(opened.page.locator("#borrowed")).to_have_text("brick is still shown until you choose pictures")
     assert float(opened.page.evaluate(opacity)) < 0.5

@@ -1,4 +1,4 @@
-"""What an explorer says when its kernel is gone."""
+"""The message that an explorer shows when its kernel has ended."""
 
 RESTART = "async () => { await window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart(); }"
 TOLD = """() => {
@@ -27,8 +27,8 @@ REOPENED = """() => {
 }"""
 
 
-def test_in_a_notebook_opened_again_the_explorer_asks_to_run_its_cell_again(open_explorer):
-    """JupyterLab wrote "Error displaying widget: model not found"."""
+def test_in_a_reopened_notebook_the_explorer_asks_to_run_its_cell_again(open_explorer):
+    """Without it, JupyterLab only says "Error displaying widget: model not found"."""
     shown = open_explorer("Neighbourhood")
     note, error = shown.page.locator(".patchcore-gone"), shown.page.get_by_text("model not found")
     assert note.count() == 1 and not note.is_visible()

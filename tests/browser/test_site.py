@@ -1,4 +1,4 @@
-"""The pages of the course in a browser, by double click: search, theme, keyboard, phone, no errors."""
+"""The pages of the course, opened from disk in a browser: search, theme, keyboard, phone, no errors."""
 
 from base64 import b64encode
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ WIDTHS = (390, 800, 1280, 1920)
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    """The course as pages, without outputs: running all notebooks is not what is tested here."""
+    """The course as pages, without outputs, as these tests do not need the notebooks to run."""
     out = tmp_path_factory.mktemp("site")
     books = {file.stem: nbformat.read(file, 4) for file in sorted(NOTEBOOKS.glob("*.ipynb"))}
     drawn = nbformat.v4.new_output("stream", name="stdout", text="wide " * 200)
@@ -34,7 +34,7 @@ def address(tmp_path_factory):
 
 @contextmanager
 def new_page(browser):
-    """A page of its own, whose errors are collected and must be none."""
+    """A new page, on which no errors may occur."""
     page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
     errors = []
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
@@ -52,7 +52,7 @@ def page(browser):
 
 @pytest.fixture(scope="module")
 def scrolled(browser, address):
-    """{width of the window: {name: width of that page}}, with all that was folded open. Each page is loaded once."""
+    """{width of the window: {name: width of that page}}, with all folds open. Each page is loaded once."""
     found = {width: {} for width in WIDTHS}
     with new_page(browser) as page:
         for name in ("index", *(file.stem for file in sorted(NOTEBOOKS.glob("*.ipynb")))):
@@ -102,8 +102,8 @@ def test_no_page_is_wider_than_the_window(scrolled, width):
     assert scrolled[width] == dict.fromkeys(scrolled[width], width) and len(scrolled[width]) == 13
 
 
-def test_on_a_phone_the_words_of_a_wide_picture_can_be_read(page, address):
-    """It scrolls in its place, where a smaller one fits the page."""
+def test_on_a_phone_the_text_in_a_wide_picture_can_be_read(page, address):
+    """A wide picture scrolls in place; a smaller one shrinks to fit the page."""
     page.goto(f"{address}/00_tour.html")
     shown = [page.get_by_alt_text(f"{width} wide") for width in (600, 900)]
     small, large = [picture.bounding_box()["width"] for picture in shown]
@@ -113,7 +113,7 @@ def test_on_a_phone_the_words_of_a_wide_picture_can_be_read(page, address):
     assert small < 390 and 799 < large < 801 and page.evaluate("document.documentElement.scrollWidth") == 390
 
 
-def test_norms_stand_upright_and_links_lead_on(page, address):
+def test_norm_bars_are_level_and_links_lead_on(page, address):
     page.goto(f"{address}/07_anomaly_score.html")
     bars = page.evaluate(
         """[...document.querySelectorAll('.formula mo')].filter((mo) => mo.textContent === '‖')

@@ -15,7 +15,7 @@ def test_paint_defect(open_explorer):
     mouse.move(box["x"] + 250, box["y"] + 160, steps=20)
     expect(shown.caption).to_contain_text("Painted")  # while the button is still down
     mouse.up()
-    # A slow kernel gets there after the last of several maps.
+    # A slow kernel may draw several maps before it reaches the last state.
     last = "print(len(explorer.state.strokes), explorer.state.strokes[0]['path'][-1])"
     shown.wait_until(last, "1 [166.0, 106.0]")
     shown.assert_right()

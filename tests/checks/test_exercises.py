@@ -1,4 +1,4 @@
-"""Each check accepts what is right, knows every usual mistake by its name, and never raises."""
+"""Each check accepts correct answers, recognises every common mistake by name, and never raises an error."""
 
 import itertools
 import json
@@ -43,7 +43,7 @@ def test_accepts_the_solution(exercise):
     verdict = exercise(exercise.solution)
     assert verdict.passed, verdict
     for arguments in exercise.cases.values():
-        exercise.read(exercise.solution(*arguments), *arguments)  # agreeing that both raise would be no check
+        exercise.read(exercise.solution(*arguments), *arguments)  # if both raised, they would agree too
 
 
 @pytest.mark.parametrize(
@@ -63,14 +63,14 @@ def test_its_notebook_asks_for_it(exercise):
 
 
 @pytest.mark.parametrize("exercise, name, wrong", MISTAKES)
-def test_knows_each_usual_mistake_by_name(exercise, name, wrong):
+def test_recognises_each_common_mistake_by_name(exercise, name, wrong):
     verdict = exercise(wrong)
     assert (verdict.mark, verdict.mistake) == ("✗", name), verdict
     assert verdict.rows["hint"] == exercise.mistakes[name][0]
     assert "RuntimeError" not in str(verdict) and "TypeError" not in str(verdict), "the mistake itself is broken"
 
 
-# Written in other ways, as a learner might.
+# Correct solutions written in other ways, as a learner might.
 
 
 def cells_of(h, w, p, shape):
@@ -155,7 +155,7 @@ def divides_by_zero(*arguments):
 
 
 @each_exercise
-def test_an_exception_is_told_with_its_line(exercise):
+def test_an_exception_is_reported_with_its_line(exercise):
     verdict = exercise(divides_by_zero)
     assert verdict.rows["yours"] == "stopped with ZeroDivisionError: division by zero"
     assert verdict.rows["in"] == "line 3 of yours: return number / 0"
@@ -163,26 +163,26 @@ def test_an_exception_is_told_with_its_line(exercise):
 
 
 @each_exercise
-def test_a_wrong_shape_is_told(exercise):
+def test_a_wrong_shape_is_reported(exercise):
     verdict = exercise(lambda *arguments: torch.zeros(2, 3, 7, 5, 9))
     assert not verdict.passed and "(2, 3, 7, 5, 9)" in verdict.rows["yours"]
 
 
 @pytest.mark.parametrize("answer", [{"a": 1}, "text", [[1], [2, 3]], object(), 1j, (1, 2, 3, 4), float("nan"), -5])
 @each_exercise
-def test_any_answer_is_judged(exercise, answer):
+def test_any_answer_gets_a_verdict(exercise, answer):
     verdict = exercise(lambda *arguments: answer)
     assert verdict.mark == "✗" and verdict.rows["yours"]
 
 
 @pytest.mark.parametrize("thing", [None, 3, torch.zeros(2), lambda: 1, lambda a, b, c, d, e, f: 1])
 @each_exercise
-def test_what_cannot_be_called_is_told(exercise, thing):
+def test_what_cannot_be_called_is_reported(exercise, thing):
     verdict = exercise(thing)
     assert verdict.mark == "✗" and verdict.rows["to write"] == exercise.signature
 
 
-def test_whole_numbers_where_numbers_are_wanted_are_told():
+def test_integers_in_place_of_floats_are_reported():
     verdict = check.memory_bank(lambda patches: patches.flatten(0, 2).int())
     assert (verdict.rows["yours"], verdict.rows["expected"]) == ("vectors of dtype int32", "vectors of dtype float32")
 
@@ -210,12 +210,12 @@ def test_a_large_case_can_be_tried_again():
     assert forgets_other_images(*verdict.arguments).shape == (1, 4)
 
 
-def test_a_mistake_of_ones_own_gets_no_name():
+def test_an_uncommon_mistake_gets_no_name():
     verdict = check.covering_radius(lambda vectors, chosen: 17.0)
     assert not verdict.passed and verdict.mistake is None and "hint" not in verdict.rows
 
 
-def test_two_mistakes_at_once_are_told_one_by_one():
+def test_two_mistakes_at_once_are_reported_one_by_one():
     def radius_then_wrong(h, w, p, shape):
         return check.neighbourhood.mistakes["p taken as a radius"][1](h, w, p, shape) if h == 2 else []
 
@@ -308,7 +308,7 @@ def test_cells_are_whole_numbers():
 # Progress
 
 
-def test_progress_notes_what_was_solved_and_when(progress_file):
+def test_progress_records_what_was_solved_and_when(progress_file):
     check.memory_bank(lambda patches: patches)
     assert str(check.progress()).startswith("0 of 15 exercises solved\n○ 01_feature_map")
     check.memory_bank(patchcore_edu.memory_bank)
@@ -318,7 +318,7 @@ def test_progress_notes_what_was_solved_and_when(progress_file):
     assert list(progress_file.parent.iterdir()) == [progress_file]
 
 
-def test_progress_keeps_the_first_time_through_later_tries(progress_file):
+def test_progress_keeps_the_first_time_through_later_attempts(progress_file):
     progress_file.write_text('{"memory_bank": "2001-01-01 00:00"}', "utf-8")
     check.memory_bank(patchcore_edu.memory_bank)
     check.memory_bank(lambda patches: patches)
@@ -367,7 +367,7 @@ def test_a_progress_file_that_cannot_be_read_now_is_left_alone(progress_file, mo
     assert progress_file.read_text("utf-8") == whole
 
 
-def test_kernels_that_note_at_once_lose_nothing(progress_file):
+def test_kernels_that_record_progress_at_once_lose_nothing(progress_file):
     def note(name):
         for i in range(40):
             record.note(f"{name}{i}")
@@ -388,7 +388,7 @@ def test_a_lock_of_a_killed_kernel_is_broken(progress_file, monkeypatch):
     assert list(progress_file.parent.iterdir()) == [progress_file]
 
 
-def test_progress_stands_in_the_working_directory_by_default(tmp_path, monkeypatch):
+def test_progress_is_in_the_working_directory_by_default(tmp_path, monkeypatch):
     monkeypatch.delenv("PATCHCORE_EDU_PROGRESS")
     monkeypatch.chdir(tmp_path)
     check.memory_bank(patchcore_edu.memory_bank)
@@ -396,7 +396,7 @@ def test_progress_stands_in_the_working_directory_by_default(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("place", ["a folder", "a pipe", "an endless device", "no such user"])
-def test_what_is_no_file_is_left_alone(progress_file, monkeypatch, place):
+def test_what_is_not_a_file_is_left_alone(progress_file, monkeypatch, place):
     if place == "a folder":
         progress_file.mkdir()
     elif place == "a pipe":
@@ -409,7 +409,7 @@ def test_what_is_no_file_is_left_alone(progress_file, monkeypatch, place):
     assert [file.name for file in progress_file.parent.iterdir()] in ([], ["progress.json"])
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path, monkeypatch):
+def test_a_place_that_cannot_be_written_is_reported(tmp_path, monkeypatch):
     monkeypatch.setenv("PATCHCORE_EDU_PROGRESS", str(tmp_path / "absent" / "progress.json"))
     verdict = check.memory_bank(patchcore_edu.memory_bank)
     assert verdict.passed and "could not be read or written" in verdict.rows["not noted"]
@@ -439,7 +439,7 @@ def fails_silently(*arguments):
 
 
 class NoException(BaseException):
-    """What ends a program, as SystemExit and GeneratorExit do."""
+    """An error that is not an Exception, such as SystemExit and GeneratorExit."""
 
 
 def ends(*arguments):
@@ -472,20 +472,20 @@ STRANGE = {
 
 @pytest.mark.parametrize("name", STRANGE)
 @each_exercise
-def test_the_strangest_answers_are_judged_too(exercise, name):
+def test_even_the_strangest_answers_get_a_verdict(exercise, name):
     verdict = exercise(STRANGE[name])
     assert not verdict.passed and verdict.rows["yours"]
 
 
-def test_a_message_of_pages_is_shortened():
+def test_a_very_long_message_is_shortened():
     def speaks(*arguments):
         raise ValueError("word " * 10**5)
 
     assert len(repr(check.auroc(speaks))) < 1000
 
 
-def test_cells_without_end_are_not_all_kept():
-    """For the ten seconds of the time limit they filled gigabytes."""
+def test_an_endless_series_of_cells_is_not_kept():
+    """In the ten seconds of the time limit they could fill gigabytes of memory."""
     cells = itertools.count()
     verdict = check.neighbourhood(lambda *arguments: ((a, a) for a in cells))
     assert not verdict.passed and next(cells) < 10**6
@@ -509,7 +509,7 @@ def asleep(*arguments):
     time.sleep(60)
 
 
-def test_an_endless_loop_ends_where_interrupts_are_ignored_too():
+def test_an_endless_loop_ends_even_if_interrupts_are_ignored():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in a kernel that a script started in the background
     try:
         with pytest.raises(TookTooLong), time_limit(0.2):
@@ -524,7 +524,7 @@ def test_an_endless_loop_ends_where_interrupts_are_ignored_too():
     [(check.aggregate, endless), (check.neighbourhood, endless_cells), (check.auroc, asleep)],
     ids=lambda thing: getattr(thing, "__name__", None) or thing.name,
 )
-def test_an_endless_loop_is_stopped_and_told(exercise, loops, monkeypatch):
+def test_an_endless_loop_is_stopped_and_reported(exercise, loops, monkeypatch):
     monkeypatch.setattr(machinery, "SECONDS", 0.2)
     verdict = exercise(loops)
     assert verdict.says.startswith(f"{exercise.name}: no answer in case 1 of")
@@ -541,7 +541,7 @@ def test_a_learner_s_own_ctrl_c_ends_the_check():
 
 
 def departing(**wrong):
-    """PatchCore with its score or its map changed."""
+    """PatchCore with a changed score or anomaly map."""
 
     def yours(good, test, p, b, size):
         answer = dict(zip(("score", "map"), check.patchcore.solution(good, test, p, b, size), strict=True))
@@ -585,7 +585,7 @@ def test_a_constant_factor_is_named():
 
 
 @pytest.mark.parametrize("constant", [0.0, 0.5, 1.0])
-def test_a_constant_auroc_is_no_threshold(constant):
+def test_a_constant_auroc_is_recognised(constant):
     assert check.auroc(lambda score, anomalous: constant).mistake == "the same number for all images"
 
 

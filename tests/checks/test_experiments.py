@@ -11,7 +11,7 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_the_package_s_own_number_is_right_and_others_are_told_how_far_off(name):
+def test_the_package_s_own_number_is_right_and_the_error_of_others_is_reported(name):
     expected = EXPERIMENTS[name].answer()
     assert check.experiment(name, expected).passed
     large, small = check.experiment(name, 2 * expected + 1), check.experiment(name, expected / 2 - 1)

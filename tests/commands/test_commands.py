@@ -1,4 +1,4 @@
-"""python -m patchcore_edu demo | doctor, and what the demo promises."""
+"""python -m patchcore_edu demo | doctor | pictures | progress, and the results that the demo should show."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ def test_the_demo_prints_its_figures_and_saves_a_picture(tmp_path, capsys):
 
 
 def test_the_pictures_of_the_readme_can_be_made_again_and_are_small(tmp_path, monkeypatch):
-    kept, _ = kept_model()  # what `fit` gives, as the tests of the explorers' cache show
+    kept, _ = kept_model()  # equal to what `fit` gives, as the tests of the explorers' cache show
     monkeypatch.setattr(PatchCore, "fit", lambda self, train: vars(self).update(vars(kept)) or self)
     assert main(["pictures", str(tmp_path)]) == 0
     stored = Path(__file__).parent.parent.parent / "notebooks" / "pictures"
@@ -37,13 +37,13 @@ def test_the_pictures_of_the_readme_can_be_made_again_and_are_small(tmp_path, mo
 
 
 @pytest.mark.parametrize("wrong", [["demo", "--category", "bricks"], ["demo", "--backbone", "vgg"], ["show"], []])
-def test_an_unknown_word_is_answered_with_the_known_ones(wrong, capsys):
+def test_an_unknown_argument_shows_the_usage(wrong, capsys):
     with pytest.raises(SystemExit):
         main(wrong)
     assert "usage" in capsys.readouterr().err
 
 
-def test_the_doctor_finds_this_machine_well(capsys):
+def test_the_doctor_finds_no_fault_with_this_machine(capsys):
     assert main(["doctor"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 6 and all(line.startswith("ok ") for line in lines)
@@ -65,14 +65,14 @@ def test_the_doctor_says_what_to_do(monkeypatch, capsys):
         assert advice in line
 
 
-def test_memory_that_the_system_keeps_for_later_is_free(monkeypatch):
+def test_memory_that_the_system_can_reclaim_counts_as_free(monkeypatch):
     told = Path("/proc/meminfo").read_text()
     monkeypatch.setattr(Path, "read_text", lambda path: "MemFree: 1 kB\nMemAvailable: 2097152 kB\n" + told)
     assert doctor._memory() == "2,048 MiB of memory are free"
 
 
 @pytest.mark.parametrize("error", [ValueError, AttributeError])
-def test_a_system_that_does_not_tell_its_memory_is_no_fault(error, monkeypatch):
+def test_unknown_memory_is_not_a_fault(error, monkeypatch):
     def unknown(name):
         raise error
 
@@ -81,7 +81,7 @@ def test_a_system_that_does_not_tell_its_memory_is_no_fault(error, monkeypatch):
     assert doctor._memory().startswith("free memory: unknown on this system; the course needs about")
 
 
-def test_the_doctor_knows_untrained_weights_and_a_missing_browser_side(monkeypatch, capsys):
+def test_the_doctor_finds_untrained_weights_and_a_missing_browser_extension(monkeypatch, capsys):
     untrained = load_backbone(weights=None)
     monkeypatch.setattr("patchcore_edu.backbone.load_backbone", lambda: untrained)
     assert doctor.doctor() == 1
@@ -92,8 +92,8 @@ def test_the_doctor_knows_untrained_weights_and_a_missing_browser_side(monkeypat
 
 
 @pytest.mark.parametrize("command, told", [("| true", ""), ("> /dev/full", "[Errno 28] No space left on device\n")])
-def test_a_reader_who_goes_and_a_full_disk_end_it_in_a_sentence(command, told, tmp_path):
-    """Including what Python writes at exit."""
+def test_a_closed_pipe_and_a_full_disk_end_it_without_a_traceback(command, told, tmp_path):
+    """Including what Python itself writes when it exits."""
     (tmp_path / "progress.json").write_text('{"auroc": "10:00"}')
     code = f"import sys\nfrom patchcore_edu.__main__ import main\nsys.exit(main(['progress', {str(tmp_path)!r}]))"
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
@@ -109,7 +109,8 @@ def test_the_doctor_needs_nothing_but_python(missing, tmp_path):
     lines = ["import sys", *(f"sys.modules[{name!r}] = None" for name in missing)]
     lines += [f"sys.modules[{name!r}] = type(sys)({name!r})" for name in slow]
     (tmp_path / "sitecustomize.py").write_text("\n".join(lines))
-    (tmp_path / "patchcore_edu").symlink_to(Path(patchcore_edu.__file__).parent)  # alone: it may lie among the others
+    # A link to the package alone: the folder that it is in may hold the other packages too.
+    (tmp_path / "patchcore_edu").symlink_to(Path(patchcore_edu.__file__).parent)
     command = [sys.executable, *([] if missing else ["-S"]), "-m", "patchcore_edu", "doctor"]
     done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True)
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
@@ -117,7 +118,7 @@ def test_the_doctor_needs_nothing_but_python(missing, tmp_path):
     assert all(doctor.PACKAGES[name] in first for name in missing or doctor.PACKAGES) and "pip install -e ." in first
 
 
-def test_whoever_imports_without_a_package_is_sent_to_the_doctor(tmp_path):
+def test_an_import_without_a_dependency_points_to_the_doctor(tmp_path):
     (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['scipy'] = None")
     path = os.pathsep.join([str(tmp_path), str(Path(patchcore_edu.__file__).parent.parent)])
     command = [sys.executable, "-c", "import patchcore_edu"]
@@ -129,16 +130,16 @@ def test_whoever_imports_without_a_package_is_sent_to_the_doctor(tmp_path):
     "out, why",
     [("no/such/folder/a.png", "the folder no/such/folder is missing"), ("a.docx", "its extension must be one of .")],
 )
-def test_the_demo_asks_first_whether_its_picture_can_be_written(out, why, tmp_path, monkeypatch, capsys):
+def test_the_demo_first_checks_that_its_picture_can_be_written(out, why, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(demo, "PatchCore", None)  # it would fail if anything ran
+    monkeypatch.setattr(demo, "PatchCore", None)  # the test fails if anything runs
     with pytest.raises(SystemExit):
         main(["demo", "--out", out])
     assert why in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_brick_is_judged_well_by_default():
+def test_defects_on_brick_are_found_by_default():
     prediction, test = kept_model()[1], photographs("brick", "test").dataset
     assert auroc(prediction.score, torch.tensor([sample.anomalous for sample in test])) >= 0.95
     assert auroc(prediction.anomaly_map, torch.stack([sample.mask for sample in test])) >= 0.95
@@ -149,7 +150,7 @@ def test_brick_shows_the_ablations_of_the_paper():
     anomalous = torch.tensor([sample.anomalous for sample in test.dataset])
 
     def image_auroc(**settings) -> float:
-        # A small coreset and small maps, which nobody looks at, keep the suite short; every setting gets the same.
+        # A small coreset and small maps (only scores are compared) keep this fast; all settings get the same.
         model = PatchCore(explorers_backbone(), coreset_ratio=0.02, **settings)
         prediction = model.fit_patches(model.patches_of(good.phi)).predict_patches(model.patches_of(test.phi), 28)
         return auroc(prediction.score, anomalous)

@@ -1,4 +1,4 @@
-"""The pack: what goes into it, what it says, and that it installs without a network. Tiny wheels stand in for 6 GB."""
+"""The pack: what goes into it, what its page says, and that it installs offline. Tiny wheels replace the real 6 GB."""
 
 import shutil
 import subprocess
@@ -16,7 +16,7 @@ from patchcore_edu.commands.pack import commands, needs, pack, start_here, wheel
 
 
 def wheel(folder: Path, name: str, requires: tuple[str, ...] = ()) -> None:
-    """A wheel of one module, as an index would serve it."""
+    """Write a wheel with one module, such as a package index would serve."""
     folder.mkdir(exist_ok=True)
     head = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\nProvides-Extra: fast\nProvides-Extra: more\n"
     head += "".join(f"Requires-Dist: {requirement}\n" for requirement in requires)
@@ -33,7 +33,7 @@ def wheel(folder: Path, name: str, requires: tuple[str, ...] = ()) -> None:
 
 @pytest.fixture
 def index(tmp_path, monkeypatch):
-    """A folder of wheels, the only ones that pip can find; the first three are installed."""
+    """A folder with the only wheels that pip can find. All of them are installed."""
     wheel(tmp_path / "index", "tiny_course", ("tiny_torch", "tiny_extra; extra == 'more'", "none_such; os_name == '?'"))
     wheel(tmp_path / "index", "tiny_torch", ("tiny_maths[fast]",))
     wheel(tmp_path / "index", "tiny_maths", ("tiny_fast; extra == 'fast'", "tiny_torch"))
@@ -51,7 +51,7 @@ def index(tmp_path, monkeypatch):
 
 @pytest.fixture
 def course(tmp_path, index, monkeypatch):
-    """A project of a few lines, with one notebook; its site is made in an instant."""
+    """A project of a few lines with one notebook, whose site is made at once."""
     project = tmp_path / "project"
     (project / "notebooks" / ".ipynb_checkpoints").mkdir(parents=True)
     (project / "notebooks" / "00_tour.ipynb").write_text("{}")
@@ -82,7 +82,7 @@ def test_this_package_needs_what_it_imports_but_neither_its_tests_nor_its_peers(
     assert not {"patchcore-edu", "pytest", "anomalib", "pandas"} & names
 
 
-def test_a_pack_installs_with_the_network_cut(course, tmp_path, require, monkeypatch, capfd):
+def test_a_pack_installs_without_a_network(course, tmp_path, require, monkeypatch, capfd):
     require(shutil.which("unshare"), "unshare (util-linux)")
     out = tmp_path / "stick"
     pack(out, course / "notebooks")
@@ -100,7 +100,7 @@ def test_a_pack_installs_with_the_network_cut(course, tmp_path, require, monkeyp
         monkeypatch.delenv(name)
     for name in ("PYTHONPATH", "PIP_EXTRA_INDEX_URL"):
         monkeypatch.delenv(name, raising=False)
-    # The lines of the page as they are, except the home folder and the name of the package.
+    # The lines from the page, unchanged except for the home folder and the name of the package.
     make, install, *_ = (line.replace("~", str(tmp_path)) for line in commands("Linux, macOS"))
     make = make.replace("python3", sys.executable)
     install = install.replace("patchcore-edu", "tiny-course")
@@ -112,7 +112,7 @@ def test_a_pack_installs_with_the_network_cut(course, tmp_path, require, monkeyp
     assert done.stdout.endswith("tiny_course\n")
 
 
-def test_the_page_says_for_which_machine_it_is_and_how_to_install():
+def test_the_page_says_which_machine_it_is_for_and_how_to_install():
     page = start_here(2.5)
     assert "2.5 GiB" in page and f"Python {sys.version_info.major}.{sys.version_info.minor}" in page
     assert 'href="site/index.html"' in page

@@ -1,4 +1,4 @@
-"""Where `python -m patchcore_edu playground` writes, and what it adds for JupyterLab. The page itself is a stand-in."""
+"""Where `python -m patchcore_edu playground` writes, and what it adds for JupyterLab. The page itself is faked."""
 
 import json
 import os
@@ -18,15 +18,15 @@ def stand_in(monkeypatch):
     monkeypatch.setattr(command, "build", build)
 
 
-def test_a_folder_that_is_named_gets_the_page_alone(tmp_path, capsys):
+def test_a_given_folder_gets_only_the_page(tmp_path, capsys):
     assert main(["playground", str(tmp_path / "out")]) == 0
     assert {path.name for path in (tmp_path / "out").rglob("*")} == {"playground.html", "playground"}
     assert "JupyterLab" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("writable", [True, False])
-def test_else_it_lies_where_jupyterlab_serves_it(monkeypatch, tmp_path, capsys, writable):
-    """Beside the Python that runs, or, where that is read-only, in the user's own folder."""
+def test_by_default_it_is_where_jupyterlab_serves_it(monkeypatch, tmp_path, capsys, writable):
+    """In the environment of the running Python or, if that is read-only, in the user's own folder."""
     monkeypatch.setattr(command.sys, "prefix", str(tmp_path / "environment"))
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "user"))
     access = os.access

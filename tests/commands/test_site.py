@@ -59,13 +59,13 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def as_run():
-    """The notebooks of the site as they were run, by name."""
+    """The executed notebooks of the site, by name."""
     return {}
 
 
 @pytest.fixture(scope="module")
 def built(folder, as_run, tmp_path_factory):
-    """The site without a playground, and one with it: {name: text} each."""
+    """The site without the playground and with it, each as {name: text}."""
     out, execute = tmp_path_factory.mktemp("site"), command.execute
     mine = out / "with" / "mine.txt"
     with pytest.MonkeyPatch.context() as patch:
@@ -86,14 +86,14 @@ def pages(built):
 
 
 def test_a_kernel_ends_with_its_notebook(tmp_path):
-    """Twelve lived on until the site was done, with a gigabyte each."""
+    """Otherwise twelve kernels, with a gigabyte each, would stay alive until the site is done."""
     nbformat.write(new_notebook(cells=[new_code_cell("import os\nprint(os.getpid())")]), tmp_path / "a.ipynb")
     book = command.execute(tmp_path / "a.ipynb")
     with pytest.raises(ProcessLookupError):
         os.kill(int(book.cells[0].outputs[0].text), 0)
 
 
-def test_a_full_disk_is_seen_before_any_notebook_runs(folder, tmp_path, monkeypatch):
+def test_a_full_disk_is_noticed_before_any_notebook_runs(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(command, "execute", lambda file: pytest.fail("a notebook was run"))
     monkeypatch.setattr(command, "free_disk_mib", lambda place: 3)
     with pytest.raises(OSError, match=r"out cannot be written: 3 MiB are free, and the site takes 50"):
@@ -105,18 +105,18 @@ def test_formulas_are_drawn_without_a_script(pages):
     assert html.count("<math") == 3 and "<code>$5</code>" in html
 
 
-def test_pictures_lie_in_the_page_and_say_what_they_show(pages):
+def test_pictures_are_in_the_page_and_have_alternative_text(pages):
     html = pages["01_one.html"]
     assert html.count('src="data:image/webp;base64,') == 3 and html.count("<img") == 4
     assert 'alt="a dot"' in html and html.count('alt="p = 5 &amp; more"') == 2
     assert re.search(r"""alt='an "empty" square'|alt="an &quot;empty&quot; square\"""", html)
 
 
-def test_limits_stand_below_the_word():
+def test_limits_are_below_the_operator():
     assert "<munder>" in mathml(r"\min_{n} n", "block") and "<munder>" not in mathml(r"\min_{n} n", "inline")
 
 
-def test_an_index_belongs_to_the_norm_and_a_prime_to_its_letter():
+def test_a_subscript_belongs_to_the_norm_and_a_prime_to_its_letter():
     norm = mathml(r"\lVert m \rVert_2 + \lVert n' \rVert_2", "inline")
     bar = "<mo>&#x02016;</mo>"
     assert norm.count(f"{bar}</mrow><mn>2</mn></msub>") == 2 and f"<msub>{bar}" not in norm
@@ -142,12 +142,12 @@ def test_an_exercise_that_is_not_written_prints_nothing(pages):
 
 
 def test_a_progress_bar_is_not_shown(as_run, pages):
-    """In a kernel it is a widget, whose text would stay on the page."""
+    """In a kernel it is a widget, whose text fallback would stay on the page."""
     bar = r"slow work: +\d+%"
     assert re.search(bar, str(as_run["01_one"].cells[-1].outputs)) and not re.search(bar, pages["01_one.html"])
 
 
-def test_explorers_lead_into_the_playground_or_live_in_the_page(built, folder):
+def test_explorers_link_to_the_playground_or_are_in_the_page(built, folder):
     assert "playground" not in built[0]["01_one.html"] and "iframe" not in built[0]["01_one.html"]
     assert built[1]["playground.html"] == "live" and 'href="playground.html"' in built[1]["index.html"]
     book = nbformat.read(folder / "01_one.ipynb", 4)
@@ -190,7 +190,7 @@ def test_the_search_knows_every_section_and_no_output(pages):
     assert "Np" in text and "figures.grid" in text and sys.executable not in pages["sections.js"]
 
 
-def test_no_script_but_ours_and_nothing_from_elsewhere(pages):
+def test_only_our_own_scripts_and_nothing_from_elsewhere(pages):
     for name, html in pages.items():
         if name.endswith(".html"):
             assert re.findall(r"<script\b([^>]*)>", html) == [' src="course.js"', ' defer="" src="sections.js"']
@@ -201,7 +201,7 @@ def test_no_script_but_ours_and_nothing_from_elsewhere(pages):
             assert "http" not in policy and "script-src 'self';" in policy
 
 
-def test_what_others_put_there_stays_and_nothing_unfinished_is_left(built):
+def test_files_of_others_stay_and_nothing_unfinished_is_left(built):
     assert built[1].pop("mine.txt") == "left alone"
     assert not [name for name in (*built[0], *built[1]) if name.startswith(".")]
 
@@ -238,7 +238,7 @@ def test_a_kernel_that_does_not_answer_is_named(tmp_path, monkeypatch):
         command.execute(tmp_path / "03_slow.ipynb")
 
 
-def test_what_is_missing_or_in_the_way_is_said_before_anything_runs(tmp_path, folder, capsys, monkeypatch):
+def test_what_is_missing_or_in_the_way_is_reported_before_anything_runs(tmp_path, folder, capsys, monkeypatch):
     monkeypatch.setattr(command, "execute", lambda file: pytest.fail("a notebook ran"))
     with pytest.raises(FileNotFoundError, match="notebooks was"):
         site(tmp_path / "out", tmp_path)
@@ -256,7 +256,7 @@ def test_what_is_missing_or_in_the_way_is_said_before_anything_runs(tmp_path, fo
         assert "a file is there" in said and "Traceback" not in said
 
 
-def test_the_folder_in_which_one_stands_is_the_default(folder, tmp_path, monkeypatch):
+def test_the_current_folder_is_the_default(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(folder)
     assert course_folder(None) == folder
     (tmp_path / "notebooks").symlink_to(folder)
@@ -265,7 +265,7 @@ def test_the_folder_in_which_one_stands_is_the_default(folder, tmp_path, monkeyp
 
 
 def test_the_workflow_publishes_what_it_builds(monkeypatch):
-    """.github/workflows/pages.yml, as far as it can be tried without GitHub: its lines are commands that exist."""
+    """Tests .github/workflows/pages.yml as far as possible without GitHub: its lines are commands that exist."""
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "pages.yml").read_text("utf-8"))
     assert workflow["jobs"]["publish"]["needs"] == "build"
     assert workflow["jobs"]["publish"]["permissions"] == {"pages": "write", "id-token": "write"}

@@ -1,4 +1,4 @@
-"""The data sets in folders, on small trees of photographs made here; downloads come from this machine."""
+"""Data sets in folders, tested on small generated photographs; downloads come from a server on this machine."""
 
 import http.server
 import tarfile
@@ -118,7 +118,7 @@ def test_image_folder_with_and_without_masks(bottle):
         ImageFolder(train_dir, test_dir, test_dir, "test")
 
 
-def test_a_defect_s_folder_may_be_called_as_a_photograph_is(bottle):
+def test_a_defect_s_folder_may_have_the_name_of_a_photograph(bottle):
     (bottle / "test" / "contamination").rename(bottle / "test" / "stain.png")
     test = ImageFolder(bottle / "train" / "good", bottle / "test", split="test")
     assert "stain.png" in {sample.defect for sample in test}
@@ -138,7 +138,7 @@ def test_a_defect_may_be_called_unknown(bottle):
 
 
 @pytest.mark.parametrize("name", ["Good", "GOOD", "goood", "good ", "goods", "god", "good_", "OK", "Normal"])
-def test_a_near_miss_of_good_is_no_defect(bottle, name):
+def test_a_misspelt_good_is_not_a_defect(bottle, name):
     (bottle / "test" / "good").rename(bottle / "test" / name)
     with pytest.raises(ValueError, match=f"would count as a defect called '{name}'; .* must be called 'good'"):
         ImageFolder(bottle / "train" / "good", bottle / "test", split="test")
@@ -146,7 +146,7 @@ def test_a_near_miss_of_good_is_no_defect(bottle, name):
     assert len(ImageFolder(bottle / "train" / "good", bottle / "test", split="test")) == 6
 
 
-def test_a_mask_that_marks_nothing_is_told(bottle):
+def test_a_mask_that_marks_nothing_is_reported(bottle):
     save(bottle / "ground_truth" / "contamination" / "000_mask.png", MARKED & False)
     samples = MVTecAD(bottle.parent, "bottle", "test")
     with pytest.warns(UserWarning, match=r"contamination.000_mask.png marks no pixel of .*contamination.000.png"):
@@ -235,7 +235,7 @@ def zipped(folder: Path, archive: Path, prefix: str = "") -> Path:
 
 @pytest.fixture
 def server(tmp_path):
-    """An HTTP server on this machine that serves the folder `served`."""
+    """An HTTP server on this machine for the folder `served`."""
     served = tmp_path / "served"
     served.mkdir()
 
@@ -326,7 +326,7 @@ def test_two_photographs_never_share_a_mask(tmp_path):
 
 
 @pytest.mark.parametrize("path", [None, 3, ["a"]])
-def test_what_is_no_path_is_named(tmp_path, path):
+def test_what_is_not_a_path_is_named(tmp_path, path):
     save(tmp_path / "a.png", np.zeros((8, 8), np.uint8))
     for name, make in {
         "train_dir": lambda: ImageFolder(path),
@@ -338,7 +338,7 @@ def test_what_is_no_path_is_named(tmp_path, path):
             make()
 
 
-def test_a_file_is_no_folder_of_photographs(tmp_path):
+def test_a_file_is_not_a_folder_of_photographs(tmp_path):
     file = save(tmp_path / "a.png", np.zeros((8, 8), np.uint8))
     with pytest.raises(FileNotFoundError, match="is a file; it must be a folder of photographs"):
         ImageFolder(file)

@@ -20,7 +20,7 @@ def textures(category: str, split: str, seed: int = 0) -> PhotoTextures:
 
 
 def origin(sample: Sample) -> np.ndarray:
-    """The piece of scikit-image's photograph that `source` names."""
+    """The part of scikit-image's photograph that `source` names."""
     name, rows, columns = sample.source.removeprefix("skimage ").split(", ")
     (top, bottom), (left, right) = (map(int, part.split()[1].split("-")) for part in (rows, columns))
     return getattr(skimage.data, name)()[top : bottom + 1, left : right + 1] / 255
@@ -73,7 +73,7 @@ def test_no_defect_is_a_flat_patch():
             if sample.defect in ("blob", "smear"):
                 assert sample.image[0][sample.mask].std() > 0.01
             if sample.defect == "scratch":
-                # Thin: no pixel of it is far from the rest of the picture.
+                # A thin defect: no pixel of it is far from the rest of the picture.
                 assert ndimage.distance_transform_edt(sample.mask.numpy()).max() < 5
 
 

@@ -1,4 +1,4 @@
-"""Reading, resizing, and unpacking."""
+"""Reading and resizing photographs, and unpacking archives."""
 
 import io
 import itertools
@@ -47,7 +47,7 @@ def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path):
         torch.testing.assert_close(image, torch.tensor([0, 256 / 65535, 0.2, 1]).expand(3, 1, 4))
 
 
-def test_transparency_lies_on_white_in_a_photograph_and_is_no_defect_in_a_mask(tmp_path):
+def test_transparency_is_white_in_a_photograph_and_no_defect_in_a_mask(tmp_path):
     pixels = np.array([[[255, 0, 0, 255], [255, 0, 0, 0], [0, 0, 0, 51]]], dtype=np.uint8)
     image = read_photograph(save(tmp_path / "a.png", pixels))
     torch.testing.assert_close(image[:, 0].T, torch.tensor([[1.0, 0, 0], [1, 1, 1], [0.8, 0.8, 0.8]]))
@@ -75,7 +75,7 @@ def test_every_common_mode_becomes_three_channels(tmp_path, mode):
 def test_the_orientation_tag_is_applied(tmp_path):
     picture = Image.fromarray(np.array([[0, 255]], dtype=np.uint8))
     exif = picture.getexif()
-    exif[0x0112] = 6  # To be shown turned clockwise: what is left comes to the top.
+    exif[0x0112] = 6  # The tag says: turn clockwise. So the left edge becomes the top.
     assert read_photograph(save(tmp_path / "a.png", picture, exif=exif))[0].tolist() == [[0], [1]]
 
 
@@ -110,13 +110,13 @@ def test_values_without_a_known_range_are_refused(tmp_path):
         read_photograph(save(tmp_path / "b.tif", np.full((2, 2), 70000, dtype=np.int32)))
 
 
-def test_a_photograph_that_is_not_there_is_no_damaged_one(tmp_path):
+def test_a_missing_photograph_is_not_called_damaged(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"gone.png"):
         read_photograph(tmp_path / "gone.png")
 
 
 def covered(n: int, m: int, i: int) -> range:
-    """The pixels of an axis of length n that pixel i touches after resizing the axis to m."""
+    """The pixels of an axis of length n that pixel i covers once the axis is resized to length m."""
     return range(floor(Fraction(i * n, m)), ceil(Fraction((i + 1) * n, m)))
 
 
@@ -222,13 +222,13 @@ def test_a_line_of_pixels_is_resized_in_little_memory(peak):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes in folders")
-def test_a_pipe_is_no_photograph(tmp_path):
+def test_a_pipe_is_not_a_photograph(tmp_path):
     os.mkfifo(tmp_path / "a.png")
     with pytest.raises(ValueError, match="not an ordinary file"):
         read_photograph(tmp_path / "a.png")
 
 
-def test_twelve_bits_in_sixteen_are_told(tmp_path):
+def test_twelve_bits_in_sixteen_give_a_warning(tmp_path):
     with pytest.warns(UserWarning, match="reach only 4095: it is nearly black"):
         read_photograph(save(tmp_path / "a.png", np.array([[0, 4095]], dtype=np.uint16)))
 
@@ -240,7 +240,7 @@ def test_archives_that_cannot_be_opened_are_named(tmp_path):
     plain = archive.read_bytes()
     central = plain.index(b"PK\x01\x02")
 
-    def changed(offset, value):  # in the local header, and in the central one two bytes later
+    def changed(offset, value):  # in the local header; two bytes later in the central one
         data = bytearray(plain)
         data[offset] = data[central + offset + 2] = value
         return bytes(data)
@@ -260,7 +260,7 @@ def test_archives_that_cannot_be_opened_are_named(tmp_path):
 
 
 def test_a_changed_byte_in_a_gzip_is_found_before_anything_is_unpacked(tmp_path):
-    """Deflate keeps noise as it is, so that only the checksum at the end tells."""
+    """Deflate stores noise uncompressed, so only the checksum at the end reveals the change."""
     archive, noise = tmp_path / "archive.tar.gz", np.random.default_rng(0).bytes(50_000)
     member = tarfile.TarInfo("noise")
     member.size = len(noise)
@@ -285,7 +285,7 @@ def test_no_other_program_is_started_for_a_postscript_file(tmp_path, monkeypatch
         read_photograph(tmp_path / "a.png")
 
 
-def test_photographs_in_a_folder_deeper_are_left_out_with_a_warning(tmp_path):
+def test_photographs_in_subfolders_are_left_out_with_a_warning(tmp_path):
     for name in ("a.png", "more/b.png", ".checkpoints/c.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.new("RGB", (4, 3)).save(tmp_path / name)
@@ -302,7 +302,7 @@ def test_an_archive_with_one_name_for_a_file_and_a_folder_is_named(tmp_path):
         unpack(archive, tmp_path / "unpacked")
 
 
-def test_a_file_where_a_folder_must_be(tmp_path):
+def test_a_file_in_the_place_of_a_folder(tmp_path):
     (tmp_path / "bottle").touch()
     for root in (tmp_path, tmp_path / "bottle"):
         with pytest.raises(ValueError, match="bottle is a file; it must be a folder"):
@@ -334,7 +334,7 @@ def test_of_several_pictures_the_first_is_read_with_a_warning(tmp_path, name):
         assert (read_photograph(tmp_path / name) > 0.9).all()
 
 
-def test_archives_whose_entries_cannot_be_are_named(tmp_path):
+def test_archives_with_impossible_entries_are_named(tmp_path):
     nameless, huge = tmp_path / "nameless.zip", tmp_path / "huge.tar"
     with zipfile.ZipFile(nameless, "w") as archive:
         archive.writestr("a", b"x")

@@ -1,4 +1,4 @@
-"""The explorer of eq. (2) without a browser: its weights, vectors and distances against the package."""
+"""The explorer of eq. (2) without a browser: its weights, vectors and distances equal the package's."""
 
 import re
 
@@ -18,7 +18,7 @@ def phi(split: str, which: list | slice) -> torch.Tensor:
 @pytest.mark.parametrize("p, dim", [(1, 40), (3, 60), (9, 160)])
 @pytest.mark.parametrize("h, w, k", [(0, 0, 0), (27, 13, 39), (14, 14, 8)])
 @pytest.mark.parametrize("name", VARIANTS)
-def test_the_weights_give_back_what_f_agg_gives(name, h, w, k, p, dim):
+def test_the_weights_reproduce_f_agg(name, h, w, k, p, dim):
     phi_j = phi("test", [20])
     aggregated = aggregate(phi_j, p, dim=dim, **VARIANTS[name][1])[0]
     weights = _weights(name, p, dim, h, w, k)
@@ -46,7 +46,7 @@ def test_the_weights_give_back_what_f_agg_gives(name, h, w, k, p, dim):
         ("flattened", {"dim": 160, "p": 9, "h": 0, "k": 8}, "mean of 21 zeros from past the border;"),
     ],
 )
-def test_which_channels_and_cells_stands_in_words(name, settings, words):
+def test_channels_and_cells_are_named_in_words(name, settings, words):
     explorer = Aggregation(**{"h": 9, "w": 13} | settings)
     assert words in explorer.picture().numbers[f"{name}, number {explorer.state.k}"]
 

@@ -1,4 +1,4 @@
-"""The explorer of the anomaly map without a browser: its numbers against the package."""
+"""The explorer of the anomaly map without a browser: its numbers equal the package's."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def test_anomaly_map_agrees_with_the_package(photograph, sigma, threshold, upsam
     assert picture.numbers["all 40 photographs"] == f"precision {found / (found + alarms):.2f}, recall {found / 24:.2f}"
 
 
-def test_nothing_above_the_threshold_is_said():
+def test_it_says_when_nothing_is_above_the_threshold():
     explorer = AnomalyMap(threshold=55, photograph=0)
     numbers = explorer.picture().numbers
     undefined = "precision undefined, nothing lies above, recall "
@@ -70,7 +70,7 @@ def test_the_dots_lie_on_their_curves_and_move_with_the_threshold():
         *_, roc, pro = AnomalyMap(threshold=threshold).picture().figures[0].axes
         for ax in (roc, pro):
             line, dot = ((artist.get_xdata(), artist.get_ydata()) for artist in ax.lines[:2])
-            if dot[0][0] <= line[0][-1]:  # the PRO curve is drawn up to its limit
+            if dot[0][0] <= line[0][-1]:  # the PRO curve is drawn only up to its limit
                 off = np.abs(np.subtract(line, dot)).max(0).min()  # from the nearest point, or straight up
                 assert min(off, abs(np.interp(dot[0][0], *line) - dot[1][0])) < 0.02
         places.append([float(ax.lines[1].get_ydata()[0]) for ax in (roc, pro)])

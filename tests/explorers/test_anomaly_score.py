@@ -1,4 +1,4 @@
-"""The explorer of eqs. (6) and (7) without a browser: its numbers against the package."""
+"""The explorer of eqs. (6) and (7) without a browser: its numbers equal the package's."""
 
 import pytest
 import torch

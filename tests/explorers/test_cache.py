@@ -1,4 +1,4 @@
-"""The cache returns what was computed, whoever damages it, however many ask at once, and even where it cannot write."""
+"""The cache returns what was computed: with damaged files, with many processes at once, and where it cannot write."""
 
 import ctypes
 import os
@@ -18,7 +18,7 @@ from patchcore_edu.explorers.machinery import cache, photographs
 from patchcore_edu.memory_bank import ARRAYS as BANK
 
 FORK = get_context("fork")
-CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000  # of sched.h
+CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000  # from sched.h
 ARRAYS = {"x": np.arange(12.0, dtype=np.float32).reshape(3, 4), "names": np.array(["a", "scratch"]), "n": np.array(7)}
 
 
@@ -99,7 +99,7 @@ DAMAGES = [truncate, empty, change_one_bit, lose, add, exchange, lose_digest, sp
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-def test_what_is_damaged_is_computed_and_kept_again(damage, folder):
+def test_damaged_files_are_computed_and_kept_again(damage, folder):
     cache.kept("a", lambda: ARRAYS)
     [place] = folder.glob("*/a")
     damage(place)
@@ -116,13 +116,13 @@ def test_a_file_in_the_place_of_the_folder_only_costs_time(folder):
     assert same(cache.kept("a", lambda: ARRAYS))
 
 
-def test_an_error_of_the_computation_is_the_callers():
+def test_an_error_of_the_computation_reaches_the_caller():
     with pytest.raises(FileNotFoundError, match="no weights"):
         cache.kept("a", lambda: (_ for _ in ()).throw(FileNotFoundError("no weights")))
     assert same(cache.kept("a", lambda: ARRAYS))
 
 
-def test_another_version_of_anything_has_arrays_of_its_own(folder, monkeypatch):
+def test_each_version_has_its_own_arrays(folder, monkeypatch):
     def version_with(library=None):
         cache._version.cache_clear()
         with monkeypatch.context() as patch:
@@ -152,10 +152,10 @@ def test_old_versions_are_dropped_and_nothing_else(folder, monkeypatch):
 
 
 class Asking(FORK.Process):
-    """A process that asks for "a", tells in a file that it computes, and says whether it is mapped and right.
+    """A process that requests "a". It notes in a file if it computes, and reports whether "a" is mapped and right.
 
-    It is a copy of this one, which spares it the loading of all libraries. With `mount`, the lines of a shell, it sees
-    disks of its own.
+    It is forked from this one, so that it need not load all libraries. `mount`, lines of a shell, mounts disks that
+    only this process sees.
     """
 
     def __init__(self, log: Path, seconds: float, mount: str = ""):
@@ -163,7 +163,7 @@ class Asking(FORK.Process):
         self.log, self.seconds, self.mount = log, seconds, mount
         self.said, self.says = FORK.Pipe(duplex=False)
         self.start()
-        self.says.close()  # so that its end is seen here
+        self.says.close()  # so that the end of the process is noticed here
 
     def run(self) -> None:
         if self.mount:
@@ -187,7 +187,7 @@ class Asking(FORK.Process):
 
 
 def own_mounts() -> None:
-    """As `unshare --mount --map-root-user`: what this process mounts from now on is gone with it."""
+    """Like `unshare --mount --map-root-user`: what this process mounts from now on disappears when it ends."""
     user, group = os.getuid(), os.getgid()
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS | CLONE_NEWUSER):
         raise OSError(ctypes.get_errno(), "unshare")
@@ -202,7 +202,7 @@ def test_of_several_processes_one_computes_and_the_others_wait(tmp_path):
     assert (tmp_path / "log").read_text() == "computed\n"
 
 
-def test_who_is_killed_while_computing_stops_nobody(tmp_path, folder):
+def test_a_process_killed_while_computing_does_not_block_others(tmp_path, folder):
     killed = Asking(tmp_path / "log", 60)
     deadline = time.monotonic() + 60
     while not (tmp_path / "log").exists() and time.monotonic() < deadline:
@@ -210,7 +210,7 @@ def test_who_is_killed_while_computing_stops_nobody(tmp_path, folder):
     killed.kill()
     killed.join()
     [version] = folder.iterdir()
-    (version / "a.unfinished-123").mkdir()  # as if it had been killed a moment later
+    (version / "a.unfinished-123").mkdir()  # what it would have left if killed a moment later
     assert Asking(tmp_path / "log", 0).told() == (True, True)
     assert not list(folder.rglob("*unfinished*"))
 
@@ -218,10 +218,10 @@ def test_who_is_killed_while_computing_stops_nobody(tmp_path, folder):
 @pytest.mark.parametrize(
     ("options", "message"), [("size=1m", "No space left"), ("size=1m,ro", "Read-only")], ids=["full", "read-only"]
 )
-def test_a_full_disk_and_one_that_is_read_only_cost_nothing_but_time(options, message, tmp_path, folder, require):
+def test_a_full_or_read_only_disk_only_costs_time(options, message, tmp_path, folder, require):
     require(shutil.which("unshare"), "unshare (util-linux)")
     folder.mkdir()
-    # 16 MB do not fit on this disk, which is gone with the process.
+    # 16 MB do not fit on this disk, which disappears when the process ends.
     mount = f"mount -t tmpfs -o {options} none {folder}"
     filled = f"{mount} && dd if=/dev/zero of={folder}/x bs=1M count=16"
     probe = subprocess.run(
@@ -231,7 +231,7 @@ def test_a_full_disk_and_one_that_is_read_only_cost_nothing_but_time(options, me
     assert Asking(tmp_path / "log", 0, mount).told() == (False, True)
 
 
-def test_what_lies_on_a_read_only_disk_is_mapped(tmp_path, folder, require):
+def test_files_on_a_read_only_disk_are_mapped(tmp_path, folder, require):
     require(shutil.which("unshare"), "unshare (util-linux)")
     assert Asking(tmp_path / "log", 0).told() == (True, True)
     mount = f"mount --bind {folder} {folder}\nmount -o remount,bind,ro {folder}\nif touch {folder}/x; then exit 1; fi"
@@ -239,7 +239,7 @@ def test_what_lies_on_a_read_only_disk_is_mapped(tmp_path, folder, require):
     assert (tmp_path / "log").read_text() == "computed\n"
 
 
-def test_a_folder_that_cannot_be_made_costs_nothing_but_time(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_made_only_costs_time(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("PATCHCORE_EDU_CACHE", str(tmp_path / "file" / "cache"))
     assert same(cache.kept("a", lambda: ARRAYS))
@@ -258,7 +258,7 @@ def test_photographs_and_model_are_those_that_the_package_computes(backbone):
             assert (mine.anomalous, mine.defect, mine.source) == (sample.anomalous, sample.defect, sample.source)
         for j, phi_j in feature_maps(images[:8], backbone, photographs.LEVELS).items():
             assert torch.allclose(test.phi[j][:8], phi_j, atol=1e-5)
-            assert test.phi[j].is_contiguous(memory_format=torch.channels_last)  # in the order the network gives
+            assert test.phi[j].is_contiguous(memory_format=torch.channels_last)  # the network's memory layout
     fitted, prediction = photographs.model("brick")
     train = photographs.photographs("brick", "train")
     expected = PatchCore(backbone)

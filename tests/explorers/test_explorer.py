@@ -19,7 +19,7 @@ PIPELINE = {"category": "brick", "conventions": "paper", "levels": (2, 3), "p": 
 
 
 class Toy(Explorer):
-    """p and s of a map of 4 × 4; p larger than s says why not."""
+    """An explorer of p and s on a map of 4 × 4, which refuses a p larger than s and says why."""
 
     rendered = 0
 
@@ -61,7 +61,7 @@ def test_every_explorer_is_complete_at_once_and_accessible(name):
     assert isinstance(explorer.figure(), Figure)
 
 
-def test_beside_an_explorer_stands_what_to_do_when_it_is_gone(monkeypatch):
+def test_a_note_beside_an_explorer_says_what_to_do_when_its_kernel_has_ended(monkeypatch):
     shown = []
     monkeypatch.setattr(base, "display", lambda data, **_: shown.append(data))
     Toy(p=3)._ipython_display_()
@@ -79,7 +79,7 @@ def test_a_control_moves_the_state_and_the_state_moves_the_control():
     assert toy.controls["p"].value == 2 and toy._view.caption == "p = 2"
 
 
-def test_settings_are_named_as_the_playground_names_them():
+def test_settings_have_the_same_names_as_in_the_playground():
     explorer = explorers.PatchSet(p=5, levels=(2, 3))
     assert explorer.settings() == "levels=2,3&p=5&s=3"
     assert explorers.Neighbourhood(border="clip").settings() == "p=3&border=clip"
@@ -94,7 +94,7 @@ def test_a_combination_that_makes_no_sense_says_why():
     assert toy._view.caption == "p = 1"
 
 
-def test_a_bug_is_not_taken_for_settings_that_do_not_fit():
+def test_a_bug_is_not_mistaken_for_settings_that_do_not_fit():
     toy = Toy()
     with pytest.raises(ValueError, match="a bug"):
         toy.state.s = 13
@@ -126,8 +126,8 @@ ODD = (None, "3", [1], 10**30, float("nan"), np.array([1, 2]), torch.tensor(3))
 
 
 @pytest.mark.parametrize("name", explorers.__all__)
-def test_a_state_takes_nothing_that_its_picture_cannot_be_drawn_of(name):
-    """True for 1 made tensors of another shape, 3.0 for 3 and NaN a picture that failed, and a state that stayed."""
+def test_a_state_refuses_what_cannot_be_drawn(name):
+    """True for 1 gave tensors of another shape; 3.0 for 3, and NaN, made the picture fail and the bad state stay."""
     state = getattr(explorers, name).State()
     for trait in state.trait_names():
         value = getattr(state, trait)
@@ -140,7 +140,7 @@ def test_a_state_takes_nothing_that_its_picture_cannot_be_drawn_of(name):
 
 
 @pytest.mark.parametrize("message", [{"h": 99}, {"h": 3, "w": -1}, {"w": True}, {"h": 10**30, "w": 10**30}])
-def test_a_place_off_the_map_is_not_kept_by_the_canvas(message):
+def test_the_canvas_does_not_keep_a_place_off_the_map(message):
     explorer = Neighbourhood(h=5, w=6)
     with pytest.raises(traitlets.TraitError):
         explorer.canvas.set_state(message)
@@ -202,7 +202,7 @@ def test_a_picture_that_was_interrupted_is_drawn_the_next_time(monkeypatch):
     assert explorer._view.caption == "p = 3"
 
 
-def test_a_reader_s_own_defaults_of_torch_change_nothing():
+def test_a_reader_s_own_torch_defaults_change_nothing():
     kept = PatchSet(s=2)._view.caption, Aggregation(h=3)._view.caption
     torch.set_default_dtype(torch.float64)
     torch.set_grad_enabled(False)

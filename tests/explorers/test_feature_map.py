@@ -1,4 +1,4 @@
-"""The explorer of φ without a browser: its numbers against the package."""
+"""The explorer of φ without a browser: its numbers equal the package's."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def number(value: float) -> str:
 
 
 def drawn(ax, n: int = 0) -> np.ndarray:
-    """The n-th map that an axes shows."""
+    """The n-th map that the axes show."""
     return np.asarray(ax.images[n].get_array())
 
 
@@ -77,7 +77,7 @@ def test_a_place_or_channel_outside_the_map_says_so():
 
 
 def test_a_place_outside_the_map_comes_back_with_the_next_level():
-    """It stuck on "Nothing to show"."""
+    """It used to be stuck on "Nothing to show"."""
     explorer = FeatureMap(level=3)
     explorer.state.w = 50
     explorer.state.level = 1

@@ -1,4 +1,4 @@
-"""The explorer of eq. (4) without a browser: its numbers against the package."""
+"""The explorer of eq. (4) without a browser: its numbers equal the package's."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from patchcore_edu.explorers.memory_bank import _plane
 
 
 def bank(n: int):
-    """M of the first n good crops of brick, as `PatchCore` fills it."""
+    """The memory bank M of the first n good crops of brick, filled as by `PatchCore`."""
     phi = photographs("brick", "train").phi
     return memory_bank(patch_set({j: phi[j][:n] for j in (2, 3)}))
 

@@ -1,4 +1,4 @@
-"""The explorer of eq. (1) without a browser: its numbers and its pictures of N_p against the package."""
+"""The explorer of eq. (1) without a browser: its numbers and its pictures of N_p equal the package's."""
 
 import pytest
 from matplotlib.colors import to_rgb

@@ -1,4 +1,4 @@
-"""The explorer of eq. (3) without a browser: its numbers against the package."""
+"""The explorer of eq. (3) without a browser: its numbers equal the package's."""
 
 from io import BytesIO
 
@@ -15,7 +15,7 @@ from patchcore_edu.explorers.patch_set import LEVELS
 
 
 def drawn(ax, n: int = 0) -> np.ndarray:
-    """The n-th map that an axes shows."""
+    """The n-th map that the axes show."""
     return np.asarray(ax.images[n].get_array())
 
 

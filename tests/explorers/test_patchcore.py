@@ -1,4 +1,4 @@
-"""`Pipeline` without a browser: its numbers against the package."""
+"""`Pipeline` without a browser: its numbers equal the package's."""
 
 import csv
 
@@ -29,7 +29,7 @@ SETTINGS_TRIED = [
 def test_pipeline_agrees_with_the_package(setting):
     category, ratio = setting.get("category", "brick"), setting.get("ratio", 0.01)
     own = {name: value for name, value in setting.items() if name not in ("category", "ratio")}
-    fitted = PatchCore(coreset_ratio=ratio, **own)  # φ is that of the package: test_cache.py
+    fitted = PatchCore(coreset_ratio=ratio, **own)  # test_cache.py shows that φ is the package's
     good = {j: maps[:PHOTOGRAPHS] for j, maps in photographs(category, "train").phi.items()}
     fitted.fit_patches(fitted.patches_of(good))
     prediction = fitted.predict_patches(fitted.patches_of(photographs(category, "test").phi), 224)

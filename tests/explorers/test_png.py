@@ -1,4 +1,4 @@
-"""PNGs hold exactly the pixels that they were made from."""
+"""Our PNGs hold exactly the pixels that they were made from."""
 
 from io import BytesIO
 
@@ -13,7 +13,7 @@ from patchcore_edu.explorers.machinery.png import encoded
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (2, 3, 3), (101, 57, 3)])
-def test_every_pixel_comes_back(shape):
+def test_every_pixel_is_preserved(shape):
     pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     assert np.array_equal(Image.open(BytesIO(encoded(pixels))), pixels)
 

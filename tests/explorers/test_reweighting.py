@@ -1,4 +1,4 @@
-"""The explorer of eq. (7) in a plane, without a browser."""
+"""The explorer of eq. (7) in the plane, without a browser."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def test_s_is_that_of_the_definition(h, w, b):
     s = image_score([_places()[h, w].tolist()], _bank().tolist(), b)
     picture = Reweighting(h=h, w=w, b=b).picture()
     assert float(picture.formula.rpartition(" = ")[2]) == pytest.approx(s, abs=0.01)
-    assert len(picture.figure.axes[0].lines) == b  # a line to each of N_b(m*)
+    assert len(picture.figure.axes[0].lines) == b  # a line to each entry of N_b(m*)
 
 
 def test_w_is_lower_in_the_crowd_than_beside_the_single_entry():

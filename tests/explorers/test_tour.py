@@ -1,4 +1,4 @@
-"""`PaintDefect` without a browser: its numbers against the package."""
+"""`PaintDefect` without a browser: its numbers equal the package's."""
 
 import io
 
@@ -27,14 +27,14 @@ def test_paint_defect_agrees_with_the_package():
     explorer.state.strokes = [SCRATCH, {"path": [[20, 20]], "brush": 12, "grey": 0.0, "smear": False}]
     image = torch.from_numpy(pixels(explorer.canvas.image)[..., :3]).permute(2, 0, 1)
     score = fitted.predict(image[None]).score
-    # The browser's picture is rounded to 256 greys.
+    # The browser's picture is rounded to 256 grey levels.
     assert float(explorer.picture().numbers["score s"]) == pytest.approx(float(score), rel=0.01)
     assert score > highest and f"is above {highest:.1f}" in explorer.picture().caption
     explorer.state.strokes = []
     assert explorer.picture().numbers == clean
 
 
-def test_a_stroke_changes_what_lies_under_it_alone():
+def test_a_stroke_changes_only_what_lies_under_it():
     image = photographs("brick", "test").images[0, 0].numpy()
     across = {"path": [[50, 100], [150, 100]], "brush": 9}
     for smear in (False, True):
@@ -51,7 +51,7 @@ def test_a_stroke_changes_what_lies_under_it_alone():
 
 
 def test_a_stroke_that_leaves_the_photograph_ends_at_its_edge(peak):
-    """A path to 10⁹ took 22 GB."""
+    """A path to 10⁹ used to take 22 GB of memory."""
     explorer = PaintDefect(strokes=[])
     for far in (10**9, 1e308):
         with peak() as mib:
@@ -60,7 +60,7 @@ def test_a_stroke_that_leaves_the_photograph_ends_at_its_edge(peak):
 
 
 def test_many_strokes_at_once():
-    """600 ended in a RecursionError."""
+    """600 used to end in a RecursionError."""
     explorer = PaintDefect(strokes=[])
     strokes = [SCRATCH | {"path": [[i % 200, i // 10]], "brush": 2} for i in range(700)]
     explorer.state.strokes = strokes
@@ -88,7 +88,7 @@ def test_many_strokes_at_once():
         {"colour": "red"},
     ],
 )
-def test_what_is_no_stroke_is_named_and_not_set(change):
+def test_what_is_not_a_stroke_is_named_and_refused(change):
     explorer = PaintDefect()
     before = explorer.canvas.image
     for wrong in (SCRATCH | change, {"path": [[1, 1]]}, None):
@@ -102,7 +102,7 @@ def test_what_is_no_stroke_is_named_and_not_set(change):
     [[SCRATCH | {"path": [[1, 1]]}] * 1001, [SCRATCH | {"path": [[0, 0], [223, 0]] * 300, "smear": True}]],
     ids=["too many", "too long"],
 )
-def test_no_more_is_painted_than_a_picture_can_wait_for(strokes):
+def test_the_amount_of_painting_is_limited(strokes):
     explorer = PaintDefect()
     with pytest.raises(traitlets.TraitError, match=r"^strokes .* may"):
         explorer.state.strokes = strokes

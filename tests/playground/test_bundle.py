@@ -21,10 +21,10 @@ def test_without_the_exporters_it_says_what_to_install(monkeypatch, tmp_path):
         build(tmp_path)
 
 
-def test_a_file_in_the_way_is_told_before_anything_is_built(monkeypatch, tmp_path):
+def test_a_file_in_the_way_is_reported_before_anything_is_built(monkeypatch, tmp_path):
     (tmp_path / "site").touch()
     monkeypatch.setattr(bundle, "EXPORTERS", ())
-    monkeypatch.setattr(bundle, "load_backbone", None)  # it would fail if anything ran
+    monkeypatch.setattr(bundle, "load_backbone", None)  # the test fails if anything runs
     with pytest.raises(NotADirectoryError, match="a file is there"):
         build(tmp_path / "site")
 
@@ -43,8 +43,8 @@ def test_colours_are_those_of_the_package(playground):
 def test_size(playground):
     """The whole site takes 20 of 25 MB, of which 4 are the course's pages. Compressed, all but level 4 takes 10 MB.
 
-    Level 4 takes 8 more: 2.2 million float32 weights, whose digits no compression shortens. Rounded to 18 bits of
-    mantissa, the network's numbers were off by 2e-5. It is loaded by those who choose it.
+    Level 4 takes 8 more: 2.2 million float32 weights, which hardly compress. With the mantissa rounded to 18 bits, the
+    network's numbers were off by 2e-5. Level 4 is loaded only when it is chosen.
     """
     files = [playground / "playground.html", *(playground / "playground").iterdir()]
     assert sum(file.stat().st_size for file in files) < 17e6

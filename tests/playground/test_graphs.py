@@ -1,4 +1,4 @@
-"""The exported graphs in onnxruntime, without a browser, against the functions they were exported from."""
+"""The exported graphs, run by onnxruntime without a browser, equal the functions they were exported from."""
 
 import gzip
 import json
@@ -19,7 +19,7 @@ SHAPES = {1: (24, 56), 2: (40, 28), 3: (112, 14), 4: (320, 7)}
 
 
 def unpack(path) -> dict[str, bytes]:
-    """The parts of one of the playground's files, read independently of how they are written."""
+    """Return the parts of one of the playground's files, read by other code than the code that writes them."""
     script = path.read_bytes().decode("utf-16")
     planes, length = (int(re.search(rf"{name}: (\d+)", script)[1]) for name in ("planes", "bytes"))
     bits = "".join(f"{ord(letter) - 0x3400:015b}" for letter in script.split('"')[3])
@@ -38,7 +38,7 @@ def unpack(path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def run(playground, require):
-    """`run(name, **inputs)` gives the outputs of a graph as tensors, by name."""
+    """`run(name, **inputs)` returns the outputs of a graph, as tensors by name."""
     onnxruntime = pytest.importorskip("onnxruntime")
     parts = {}
     for name in ("runtime", "network", "level4"):
@@ -130,7 +130,7 @@ def test_maps(run, sigma):
 
 @pytest.mark.parametrize("d", [24, 40, 64, 112, 152, 176, 320, 432, 472, 496])
 def test_projection(run, d):
-    """Weights for shorter vectors are the first rows of those for the longest, whichever levels are merged."""
+    """The weights for shorter vectors are the first rows of those for the longest, whichever levels are merged."""
     vectors = torch.randn(7, d)
     weights = torch.frombuffer(bytearray(run.parts["psi_weights"]), dtype=torch.float32).view(-1, 128)
     assert torch.equal(weights[:d], random_projection(torch.eye(d)))
@@ -143,5 +143,5 @@ def test_resize(run, shape, target):
     found = run("resize", image=image[None], size=torch.zeros(target))["resized"]
     wanted, _ = resize_sample(image, torch.zeros(shape, dtype=torch.bool))
     top, left = (round((side - 224) / 2) for side in target)
-    # The runtime computes places in float32: the error is far below 1/255, one step of a photograph's grey.
+    # The runtime computes positions in float32. The error is far below 1/255, one grey level of a photograph.
     assert float((found[0, :, top : top + 224, left : left + 224] - wanted).abs().max()) < 1e-4

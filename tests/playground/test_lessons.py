@@ -1,4 +1,4 @@
-"""What the playground's "Break it" says, tried again with the package."""
+"""What the playground says under "Break it", measured again with the package."""
 
 import re
 from functools import cache
@@ -11,21 +11,21 @@ from patchcore_edu.datasets import PhotoTextures
 from patchcore_edu.playground.bundle import PAGE
 from patchcore_edu.playground.material import BANK, GOOD, HELD_OUT
 
-LOW, HIGH = 20, 24  # with the settings of the beginning
+LOW, HIGH = 20, 24  # with the initial settings
 DEFECTS = 24
 DRAWS = (2, 5, 6, 7)
-"""Of the eight draws of crops that the page speaks of (seeds 0 to 7), those that hold the fewest and the most found."""
+"""Of the page's eight draws of crops (seeds 0 to 7), those with the fewest and the most defects found."""
 
 
 def said(button: str) -> tuple[int, int]:
-    """The fewest and the most defects found, as the page says."""
+    """Return the fewest and the most defects found, according to the page."""
     [line] = [line for line in (PAGE / "lessons.js").read_text("utf-8").splitlines() if f'["{button}"' in line]
     assert f"{LOW} to {HIGH}" in line
     return tuple(map(int, re.search(rf"(\d+) to (\d+) of {DEFECTS} defects", line).groups()))
 
 
 class Trial:
-    """One draw of crops: `found(…)` is the number of defects above the threshold of held-out good crops."""
+    """One draw of crops. `found(…)` counts the defects that score above the threshold set by held-out good crops."""
 
     def __init__(self, backbone, seed: int):
         train, test = PhotoTextures("brick", "train", seed=seed), PhotoTextures("brick", "test", seed=seed)
@@ -33,9 +33,9 @@ class Trial:
         images += [sample.image for sample in test if sample.anomalous]
         self.backbone, self.phi = backbone, feature_maps(torch.stack(images), backbone, (2, 3, 4))
 
-    @cache  # noqa: B019 - as long as its tests
+    @cache  # noqa: B019 - lives as long as its tests
     def fitted(self, levels=(2, 3), p=3, border="zero", draw=None) -> tuple[torch.Tensor, torch.Tensor]:
-        """The patches of all crops, and the vectors remembered."""
+        """The patches of all crops, and the vectors in the memory bank."""
         patches = patch_set({j: self.phi[j] for j in levels}, p, border=border)
         if draw is not None:
             rows = patches[:BANK].flatten(0, 2)
@@ -56,11 +56,11 @@ def trials(backbone):
 
 
 def held(found: list[int], low: int, high: int) -> bool:
-    """All in the range that is said, and it is no wider; another machine may count one differently."""
+    """The counts span the range that the page gives, up to one count, as machines may differ by one."""
     return low - 1 <= min(found) <= low + 1 and high - 1 <= max(found) <= high + 1
 
 
-def test_the_settings_of_the_beginning(trials):
+def test_the_initial_settings(trials):
     assert held([trial.found() for trial in trials], LOW, HIGH)
 
 

@@ -1,4 +1,4 @@
-"""The playground's handwritten JavaScript, run by Node against Python: brush, greedy choice, shuffle."""
+"""The playground's handwritten JavaScript, run by Node, equals the Python: brush, greedy choice, shuffle."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ from patchcore_edu.playground.bundle import PAGE
 
 @pytest.fixture
 def node(require):
-    """`node(files, code, value)` runs code after the files; it sees `value` and hands over what it `give`s."""
+    """`node(files, code, value)` runs the files and then the code, which can read `value` and returns by `give(…)`."""
     require(shutil.which("node"), "Node.js")
 
     def node(files: list[str], code: str, value: object) -> object:
@@ -34,14 +34,14 @@ def strokes(seed: int) -> list[dict]:
     found = []
     for brush in (1, 2, 3, 8, 15, 26, 40):
         path = rng.integers(0, 224, (rng.integers(1, 7), 2)).tolist()
-        path += path[-1:] if brush == 3 else []  # a corner twice
+        path += path[-1:] if brush == 3 else []  # one corner twice
         found.append({"path": path, "brush": brush, "grey": float(rng.random()), "smear": bool(rng.random() < 0.5)})
     return found
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_brush(node, seed):
-    """Bit for bit, one stroke on the other."""
+    """Several strokes on top of one another give the same bits."""
     image = np.random.default_rng(seed).random((224, 224), dtype=np.float32)
     drawn = strokes(seed)
     code = """

@@ -1,4 +1,4 @@
-"""A workshop that really runs, with learners in it."""
+"""Fixtures for a workshop that really runs, with learners in it."""
 
 import asyncio
 import os
@@ -19,9 +19,9 @@ from threading import Thread
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-NUMBERS = count()  # of the workshops that one process has opened
-# In a mount namespace of its own, the hub finds a copy of the folder $1 that holds nothing but $2, open to everybody:
-# Python may be installed in root's home, where the seats' system users must not go.
+NUMBERS = count()  # number the workshops that this process opens
+# In its own mount namespace, the hub sees instead of the folder $1 one that contains only $2 and is open to everybody:
+# Python may be installed in root's home, which the seats' system users cannot enter.
 OPEN = """
 mkdir -p "$3/${2#$1/}" && chmod -R 755 "$3" && mount --bind "$2" "$3/${2#$1/}" && mount --rbind "$3" "$1" && shift 3 &&
 exec "$@"
@@ -29,7 +29,7 @@ exec "$@"
 
 
 def free_port() -> int:
-    """A port that is free together with the two above it."""
+    """Return a port that is free, as are the two above it."""
     for first in range(20000 + os.getpid() % 400 * 25, 40000, 3):
         probes = [socket.socket() for _ in range(3)]
         try:
@@ -45,7 +45,7 @@ def free_port() -> int:
 
 
 class Workshop:
-    """`python -m patchcore_edu hub` in a process of its own, on the loopback."""
+    """`python -m patchcore_edu hub` in its own process, on the loopback."""
 
     def __init__(self, folder: Path, *options: str, state: str = "state", scheme: str = "http"):
         self.folder, self.state, self.port = folder, folder / state, free_port()
@@ -74,7 +74,7 @@ class Workshop:
         self.wait()
 
     def wait(self, seconds: float = 120) -> None:
-        """Return as soon as the proxy leads to the hub."""
+        """Return as soon as the hub responds through the proxy."""
         context, deadline = ssl._create_unverified_context(), time.monotonic() + seconds
         while self.process.poll() is None and time.monotonic() < deadline:
             try:
@@ -112,7 +112,7 @@ class Workshop:
 
 @pytest.fixture(scope="session")
 def open_folder(require):
-    """A folder that every user of the machine can read, with copies of the package and of three notebooks."""
+    """A folder that every user can read, with copies of the package, two notebooks and their README."""
     require(find_spec("jupyterhub"), "jupyterhub (`pip install -e '.[hub]'`)")
     folder = Path(tempfile.mkdtemp(prefix="hub", dir="/tmp"))
     folder.chmod(0o755)
@@ -127,7 +127,7 @@ def open_folder(require):
 
 @pytest.fixture(scope="session")
 def opened(open_folder):
-    """`with opened(*options) as workshop`: it runs inside the block."""
+    """`with opened(*options) as workshop`: the workshop runs inside the block."""
 
     @contextmanager
     def opened(*options: str, **given: str):
@@ -145,14 +145,14 @@ def opened(open_folder):
 
 @pytest.fixture(scope="module")
 def workshop(opened):
-    """One for each file of tests: some kill what others need, and the workers run the tests in any order."""
+    """One workshop for each file: some tests kill what others need, and the workers run the tests in any order."""
     with opened("--seats", "3", "--memory-mib", "700", state=f"state-{next(NUMBERS)}") as workshop:
         yield workshop
 
 
 @pytest.fixture(scope="session")
 def loop():
-    """One event loop for all: a learner's sockets belong to it. In a thread, for a browser's tests have their own."""
+    """One event loop for all, as learners' sockets belong to it. It runs in a thread: browser tests have their own."""
     loop = asyncio.new_event_loop()
     thread = Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -164,13 +164,13 @@ def loop():
 
 @pytest.fixture(scope="session")
 def run(loop):
-    """`run(coroutine)` waits for it."""
+    """`run(coroutine)` runs it in `loop` and returns its result."""
     return lambda coroutine: asyncio.run_coroutine_threadsafe(coroutine, loop).result()
 
 
 @pytest.fixture(scope="module")
 def three(workshop, run):
-    """Three learners who have logged in and have a seat, and a kernel for each."""
+    """Three learners who have logged in and have a seat, each with a kernel."""
     learners = [workshop.learner(name) for name in ("Anna", "Jürgen Groß", "李明")]
 
     async def sit(learner):

@@ -16,13 +16,13 @@ IDLE = 15  # seconds
 
 @pytest.fixture(scope="module")
 def small(open_folder, opened):
-    """A workshop on a disk of 16 MiB, whose idle seats are soon stopped."""
+    """A workshop on a disk of 16 MiB that soon stops idle seats."""
     disk = open_folder / "small"
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m,mode=755", "small", disk], check=True)
     (disk / "state").mkdir()
     (open_folder / "cache").mkdir()
-    (disk / "state" / "cache").symlink_to(open_folder / "cache")  # it alone would fill the disk
+    (disk / "state" / "cache").symlink_to(open_folder / "cache")  # the cache alone would fill the disk
     with opened("--seats", "2", "--idle-minutes", str(IDLE / 60), state="small/state") as workshop:
         yield workshop
     subprocess.run(["umount", "--lazy", disk], check=True)
@@ -38,7 +38,7 @@ def ada(small, run):
 
 @contextmanager
 def full(workshop):
-    """Inside the block, not a byte more fits on the workshop's disk."""
+    """Inside the block, the workshop's disk is full."""
     filler = workshop.state / "filler"
     try:
         with pytest.raises(OSError, match="No space left"), filler.open("wb") as file:
@@ -65,7 +65,7 @@ def test_on_a_full_disk_nothing_saved_is_lost(small, ada, run):
         refused = run(ada.save("03_aggregation.ipynb", notebook))
         assert refused.code == 500 and re.search("disk is full|No space left", refused.body.decode())
         newcomer = small.learner("Bob")
-        assert run(newcomer.log_in()).code >= 500  # the PIN cannot be kept
+        assert run(newcomer.log_in()).code >= 500  # the PIN cannot be saved
     assert run(ada.get("/api/contents/03_aggregation.ipynb"))["content"]["cells"][0]["source"] == "saved before"
     notebook["cells"][0]["source"] = "saved after"
     assert run(ada.save("03_aggregation.ipynb", notebook)).code == 200
@@ -94,13 +94,13 @@ def test_a_hub_on_a_full_disk_ends_when_told_to_and_finds_its_seats_at_the_next_
     supervisor = psutil.Process(small.process.pid)
     everything = supervisor.children(recursive=True)
     with full(small):
-        small.stop()  # or it raises: JupyterHub alone would go on for ever
+        small.stop()  # raises if it does not end: JupyterHub alone would run forever
         _, alive = psutil.wait_procs(everything, 10)
         assert not alive
         with pytest.raises(RuntimeError, match=r"hub: no space left on the disk of .*: make room"):
             small.start()
     small.start()
-    run(ada.start())  # the cookie still lets her in
+    run(ada.start())  # her cookie is still valid
     assert run(ada.get("/api/contents/00_tour.ipynb"))["content"]["cells"][0]["source"] == "before the end"
 
 

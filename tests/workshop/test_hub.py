@@ -1,4 +1,4 @@
-"""A workshop with three seats, over HTTP and WebSockets as browsers use them."""
+"""A workshop with three seats, used over HTTP and WebSockets as by browsers."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ def run_code(run, kernel, code: str) -> str:
     return printed(messages)
 
 
-def test_what_a_learner_saved_is_there_after_a_restart_of_the_seat(three, run):
+def test_a_learner_s_work_survives_a_restart_of_the_seat(three, run):
     learner, _ = three[2]
     notebook = run(learner.get("/api/contents/03_aggregation.ipynb"))["content"]
     notebook["cells"][0]["source"] = "mine"
@@ -43,14 +43,14 @@ def test_what_a_learner_saved_is_there_after_a_restart_of_the_seat(three, run):
 def test_a_full_room_says_so_and_the_others_notice_nothing(three, run, workshop):
     teacher, fourth = workshop.teacher(), workshop.learner("Dora")
     assert run(teacher.log_in()).code == run(fourth.log_in()).code == 200
-    run(teacher.start())  # the teacher's is no seat
+    run(teacher.start())  # the teacher's server does not count as a seat
     with pytest.raises(RuntimeError, match=r"429.*user limit exceeded"):
         run(fourth.start())
     assert run_code(run, three[0][1], "print('still here')") == "still here\n"
 
 
 @pytest.mark.parametrize("given", [{"passphrase": "wrong-wrong-wrong"}, {"pin": "123"}, {"name": "../../etc"}])
-def test_the_door_stays_shut(three, run, workshop, given):
+def test_a_wrong_login_is_refused(three, run, workshop, given):
     answer = run(workshop.learner(**({"name": "Emil"} | given)).log_in())
     assert answer.code == 403 and "login_error" in answer.body.decode()
 
@@ -60,14 +60,14 @@ def test_a_taken_name_needs_its_pin(three, run, workshop):
     assert run(workshop.learner("ANNA ").log_in()).code == 200
 
 
-def test_thirty_wrong_passphrases_are_slowed_down_and_nobody_else_is(three, run, workshop):
+def test_guessing_passphrases_is_slowed_down_and_nobody_else_is_affected(three, run, workshop):
     async def guess():
         tries = [workshop.learner("Mallory", passphrase=f"guess-guess-{number}").log_in() for number in range(30)]
         return [answer.code for answer in await asyncio.gather(*tries)]
 
     codes = run(guess())
     assert codes.count(403) == 5 and codes.count(429) == 25
-    assert run(workshop.learner("Mallory").log_in()).code == 429  # the right one does not help now
+    assert run(workshop.learner("Mallory").log_in()).code == 429  # even the right one is refused for now
     assert run(three[0][0].ask("/hub/home")).code == 200
 
 
@@ -113,7 +113,7 @@ print(os.getuid())"""
 
 
 @ROOT_ONLY
-def test_what_is_shared_may_be_read_by_seats_and_written_by_none(three, run, workshop):
+def test_seats_may_read_the_shared_cache_but_not_write_it(three, run, workshop):
     deadline = time.monotonic() + 300
     while not list((workshop.state / "cache").glob("*/brick-model")):
         assert time.monotonic() < deadline, "the hub did not compute it"
@@ -134,7 +134,7 @@ print(len(files) > 20)"""
     assert run_code(run, three[0][1], code) == "True\n"
 
 
-def test_secrets_are_for_the_hub_alone(three, workshop):
+def test_only_the_hub_can_read_its_secrets(three, workshop):
     assert (workshop.state / "hub").stat().st_mode & 0o777 == 0o700
     for home in (workshop.state / "seats").iterdir():
         assert home.stat().st_mode & 0o777 == 0o700
@@ -142,7 +142,7 @@ def test_secrets_are_for_the_hub_alone(three, workshop):
     assert set(json.loads(pins)) >= {"anna", "jürgen-groß".casefold(), "李明"} and "1234" not in pins
 
 
-def test_the_teachers_page_is_for_the_teacher_alone(three, run, workshop):
+def test_only_the_teacher_can_open_the_teachers_page(three, run, workshop):
     learner, kernel = three[0]
     noted = json.dumps({"pro": "2026-11-27 10:00", "mistakes": {"auroc": {"ties <lost>": 2}}})
     run_code(run, kernel, f"import os; open(os.environ['PATCHCORE_EDU_PROGRESS'], 'w').write({noted!r})")
@@ -170,7 +170,7 @@ def test_the_teacher_lets_a_learner_choose_a_new_pin(three, run, workshop):
 def test_a_rehearsal_runs_without_failures_and_sees_one(three, run, workshop):
     from patchcore_edu.workshop.rehearsal import Pace, rehearse
 
-    # Three other seats: the first three make room.
+    # It needs three seats of its own, so the first three are stopped.
     for learner, _ in three:
         assert run(learner.ask(f"/hub/api{learner.seat.replace('/user', '/users')}/server", "DELETE")).code in (
             202,

@@ -1,4 +1,4 @@
-"""The parts of the workshop without a hub: names, tries, PINs, the teacher's view, and what is refused at the start."""
+"""Parts of the workshop without a hub: names, attempts, PINs, the teacher's view, and what is refused at the start."""
 
 import argparse
 import asyncio
@@ -28,7 +28,7 @@ def test_doctests(require, name):
     assert result.attempted and not result.failed
 
 
-def test_failed_tries_are_forgotten_after_a_while(require, monkeypatch):
+def test_failed_attempts_are_forgotten_after_a_while(require, monkeypatch):
     require(importlib.util.find_spec("jupyterhub"), "jupyterhub")
     from patchcore_edu.workshop import login
 
@@ -46,7 +46,7 @@ def test_failed_tries_are_forgotten_after_a_while(require, monkeypatch):
 def test_a_pin_belongs_to_its_name_until_it_is_forgotten(tmp_path):
     file = tmp_path / "pins.json"
     assert Pins(file).fits("anna", "1234")
-    pins = Pins(file)  # as after a restart of the hub
+    pins = Pins(file)  # as if the hub had been restarted
     assert pins.fits("anna", "1234") and not pins.fits("anna", "4321") and pins.fits("ben", "4321")
     assert file.stat().st_mode & 0o777 == 0o600 and len(set(json.loads(file.read_text()).values())) == 2
     pins.forget("anna")
@@ -66,8 +66,8 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("held", DAMAGED.values(), ids=DAMAGED)
-def test_damaged_pins_are_said_at_the_start_and_stay(require, tmp_path, capsys, monkeypatch, held):
-    """JupyterHub ended with a traceback in its log, or answered every login of that name with an error."""
+def test_damaged_pins_are_reported_at_the_start_and_stay(require, tmp_path, capsys, monkeypatch, held):
+    """JupyterHub used to end with a traceback in its log, or to refuse every login under that name with an error."""
     require(importlib.util.find_spec("jupyterhub"), "jupyterhub")
     monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("the hub was started"))
     monkeypatch.setattr(hub.subprocess, "Popen", lambda *_, **__: pytest.fail("the hub was started"))
@@ -80,7 +80,7 @@ def test_damaged_pins_are_said_at_the_start_and_stay(require, tmp_path, capsys, 
     assert file.read_bytes() == held
 
 
-def test_a_pin_that_cannot_be_kept_is_said_at_the_login(require, tmp_path):
+def test_a_pin_that_cannot_be_saved_is_reported_at_the_login(require, tmp_path):
     require(importlib.util.find_spec("jupyterhub"), "jupyterhub")
     from tornado.web import HTTPError
 
@@ -144,7 +144,7 @@ def test_a_learner_s_folder_may_be_called_anything(tmp_path, capsys):
     assert "\x1b" not in printed and printed.encode() and "1 of" in printed
 
 
-def test_the_mistake_that_most_learners_met_comes_first():
+def test_the_mistake_that_most_learners_made_comes_first():
     rows = [Row("a", {}, {"e": {"often": 9}}), Row("b", {}, {"e": {"common": 1}}), Row("c", {}, {"e": {"common": 1}})]
     assert [mistake for _, mistake, *_ in most_met(rows)] == ["common", "often"]
     assert "no common mistakes yet" in report([], ())
@@ -160,7 +160,7 @@ def test_the_mistake_that_most_learners_met_comes_first():
         (["--memory-mib", "0"], "memory-mib was 0; it must be a whole number of at least 512"),
         (["--idle-minutes", "nan"], "idle-minutes was nan; it must be a number in (0, inf)"),
         (["--passphrase", "short"], "it must have at least 8"),
-        (["--passphrase", "- - - - - -"], "it must have at least 8"),  # an empty one would have opened the door
+        (["--passphrase", "- - - - - -"], "it must have at least 8"),  # an empty one would let everybody in
         (["--certificate", "no.pem"], "one of them is missing"),
         (["--certificate", "no.pem", "--key", "no.pem"], "no.pem is missing"),
         (["--certificate", __file__, "--key", __file__], "are not a certificate and its key"),
@@ -168,13 +168,13 @@ def test_the_mistake_that_most_learners_met_comes_first():
         (["--notebooks", __file__], "has no notebooks in it"),
     ],
 )
-def test_what_cannot_be_is_said_before_anything_starts(require, tmp_path, capsys, options, complaint):
+def test_invalid_options_are_reported_before_anything_starts(require, tmp_path, capsys, options, complaint):
     require(importlib.util.find_spec("jupyterhub"), "jupyterhub")
     assert main(["hub", "--state", str(tmp_path / "state"), *options]) == 2
     assert complaint in capsys.readouterr().err and not (tmp_path / "state").exists()
 
 
-def test_without_root_the_hub_stays_on_the_loopback_and_says_that_seats_are_not_apart(monkeypatch, tmp_path):
+def test_without_root_the_hub_stays_on_the_loopback_and_says_that_seats_are_not_isolated(monkeypatch, tmp_path):
     monkeypatch.setattr(hub, "seats_are_apart", lambda: False)
     parser = argparse.ArgumentParser()
     hub.arguments(parser)
@@ -187,7 +187,7 @@ def test_without_root_the_hub_stays_on_the_loopback_and_says_that_seats_are_not_
     assert "NOT isolated" not in "\n".join(hub.welcome(settings))
 
 
-def test_a_folder_with_other_files_is_not_made_a_workshops(require, tmp_path, capsys):
+def test_a_folder_with_other_files_is_refused(require, tmp_path, capsys):
     require(importlib.util.find_spec("jupyterhub"), "jupyterhub")
     (tmp_path / "thesis").write_text("dear")
     mode = tmp_path.stat().st_mode
@@ -206,7 +206,7 @@ def test_damaged_settings_are_named(tmp_path, text):
 
 
 @pytest.mark.parametrize("typed", ["kite rose-lamp", "KITE-ROSE-LAMP", "ｋite-roselamp"])
-def test_what_counts_of_a_passphrase(typed):
+def test_case_and_separators_of_a_passphrase_do_not_matter(typed):
     assert plain(typed) == plain("kite-rose-lamp") != plain("kite-rose-lamb")
 
 
@@ -216,7 +216,7 @@ def test_only_a_workshops_folder_is_deleted(tmp_path, capsys):
     assert (tmp_path / "thesis").exists()
 
 
-def test_the_doctor_says_whether_this_machine_bears_so_many_seats(require, capsys, monkeypatch):
+def test_the_doctor_says_whether_this_machine_can_hold_so_many_seats(require, capsys, monkeypatch):
     require(importlib.util.find_spec("jupyterhub"), "jupyterhub")
     assert main(["doctor", "--workshop", "1"]) == 0
     assert capsys.readouterr().out.startswith("ok    1 seats: ")

@@ -1,4 +1,4 @@
-"""What goes wrong in a workshop, for real: the seat comes back with its work, and the others notice nothing."""
+"""Real failures in a workshop: the seat comes back with its work, and the others notice nothing."""
 
 import asyncio
 import signal
@@ -9,7 +9,7 @@ import pytest
 
 
 def said(run, kernel, code: str, seconds: float = 60) -> str:
-    """What a cell printed, or the exception that it ended in."""
+    """Return what a cell printed, or the exception that it raised."""
     from patchcore_edu.workshop.classroom import errors, printed
 
     messages = run(kernel.run(code, seconds))
@@ -17,7 +17,7 @@ def said(run, kernel, code: str, seconds: float = 60) -> str:
 
 
 def eventually(run, attempt, seconds: float = 60) -> object:
-    """Wait until the coroutine from `attempt` neither fails nor returns something false."""
+    """Repeat `attempt` until its coroutine succeeds with a true result, and return that."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -26,12 +26,12 @@ def eventually(run, attempt, seconds: float = 60) -> object:
         except Exception:
             if time.monotonic() > deadline:
                 raise
-        assert time.monotonic() < deadline, "it never came to pass"
+        assert time.monotonic() < deadline, "it never happened"
         run(asyncio.sleep(0.5))
 
 
 async def connected(learner, kernel: str):
-    """A new WebSocket to a kernel that answers."""
+    """Return a new WebSocket to a kernel that responds."""
     socket = await learner.connect(kernel)
     await socket.run("None", 15)
     return socket
@@ -39,7 +39,7 @@ async def connected(learner, kernel: str):
 
 @pytest.fixture(scope="module")
 def seated(three, run):
-    """(anna and a kernel that remembers x = 1, ben and one that remembers x = 2), each over a new WebSocket."""
+    """[(learner, kernel where x = 1), (another learner, kernel where x = 2)], each over a new WebSocket."""
 
     async def sit(learner, x):
         await learner.start()
@@ -58,7 +58,7 @@ def test_a_closed_lid(seated, run):
     assert said(run, again, "print(x)") == "1\n"
 
 
-def test_a_kernel_that_is_killed_starts_anew(seated, run):
+def test_a_killed_kernel_is_restarted(seated, run):
     (learner, kernel), (_, other) = seated
     socket = run(connected(learner, kernel.id))
     with pytest.raises((asyncio.TimeoutError, ConnectionError)):
@@ -68,7 +68,7 @@ def test_a_kernel_that_is_killed_starts_anew(seated, run):
     assert said(run, other, "print(x)") == "2\n"
 
 
-def test_a_process_that_asks_for_too_much_gets_a_memory_error(seated, run):
+def test_a_process_that_requests_too_much_memory_gets_a_memory_error(seated, run):
     (learner, kernel), (_, other) = seated
     socket = run(connected(learner, kernel.id))
     assert "MemoryError" in said(run, socket, "x = 1; hog = bytearray(2 * 2**30)")
@@ -83,7 +83,7 @@ def test_a_seat_above_its_limit_loses_its_largest_kernel(seated, run, workshop):
     try:
         assert "MemoryError" in said(run, socket, hog, 40)
     except (asyncio.TimeoutError, ConnectionError):
-        pass  # killed in the middle of it
+        pass  # killed while it ran
 
     async def noticed():
         return "its largest process" in workshop.log()
@@ -94,20 +94,20 @@ def test_a_seat_above_its_limit_loses_its_largest_kernel(seated, run, workshop):
     assert run(learner.get("/api/status")) and said(run, other, "print(x)") == "2\n"
 
 
-def test_a_killed_proxy_comes_back_and_no_kernel_forgets(seated, run, workshop):
+def test_a_killed_proxy_comes_back_and_kernels_keep_their_state(seated, run, workshop):
     learner, kernel = seated[1]
     psutil.Process(int((workshop.state / "hub" / "proxy.pid").read_text())).send_signal(signal.SIGKILL)
     again = eventually(run, lambda: connected(learner, kernel.id))
     assert said(run, again, "print(x)") == "2\n"
 
 
-def test_a_killed_hub_comes_back_and_no_kernel_forgets(seated, run, workshop):
+def test_a_killed_hub_comes_back_and_kernels_keep_their_state(seated, run, workshop):
     learner, kernel = seated[1]
     children = psutil.Process(workshop.process.pid).children()
     alive = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
     (hub,) = [child for child in alive if "server.py" in " ".join(child.cmdline())]
     (culler,) = [child for child in hub.children() if "culler.py" in " ".join(child.cmdline())]
-    while time.time() - hub.create_time() < 21:  # one that ended sooner would be taken for one that cannot start
+    while time.time() - hub.create_time() < 21:  # if it ended sooner, it would count as one that cannot start
         time.sleep(0.5)
     hub.send_signal(signal.SIGKILL)
     run(asyncio.sleep(1))
@@ -115,14 +115,14 @@ def test_a_killed_hub_comes_back_and_no_kernel_forgets(seated, run, workshop):
     assert said(run, again, "print(x)") == "2\n"
     assert "takes over its seats" in workshop.output.read_text()
     psutil.wait_procs([culler], 10)
-    assert not culler.is_running()  # the new hub has one of its own
+    assert not culler.is_running()  # the new hub has its own
     newcomer = workshop.learner("Anna")
     assert eventually(run, newcomer.log_in).code == 200
-    run(newcomer.start())  # her seat ran on: it only gives her new browser its cookie
+    run(newcomer.start())  # her seat kept running; this only gets its cookie for her new browser
     run(newcomer.get("/api/contents"))
 
 
-def test_a_killed_server_starts_anew_with_the_work(seated, run, workshop):
+def test_a_killed_server_is_restarted_with_the_work_saved(seated, run, workshop):
     learner, kernel = seated[1]
     notebook = run(learner.get("/api/contents/00_tour.ipynb"))["content"]
     notebook["cells"][0]["source"] = "before the crash"
@@ -138,4 +138,4 @@ def test_a_killed_server_starts_anew_with_the_work(seated, run, workshop):
     eventually(run, back)
     assert run(learner.get("/api/contents/00_tour.ipynb"))["content"]["cells"][0]["source"] == "before the crash"
     _, alive = psutil.wait_procs(server.children() if server.is_running() else [], 10)
-    assert not alive  # its kernels ended with it
+    assert not alive  # its kernels ended too
