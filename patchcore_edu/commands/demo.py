@@ -64,8 +64,8 @@ def demo(category: str = "brick", backbone: str = "efficientnet_lite0", out: str
         "image AUROC": f"{auroc(prediction.score, anomalous):.3f}",
         "pixel AUROC": f"{auroc(prediction.anomaly_map, masks):.3f}",
         "PRO": f"{pro(prediction.anomaly_map, masks):.3f}",
-        "rows of the bank, before": f"{model.rows_before:,}",
-        "rows of the bank, after": f"{len(model.bank):,}",
+        "patches of good images": f"{model.rows_before:,}",
+        "memory bank entries": f"{len(model.bank):,}",
     }
     lap("metrics")
     figure = result_figure(model, train, test, prediction)

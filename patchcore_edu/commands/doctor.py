@@ -126,7 +126,7 @@ def _disk() -> str:
         raise RuntimeError(
             f"{free} MiB of disk space are free: make room; the course needs {DISK_MIB} MiB after installation"
         )
-    return f"{free:,} MiB of disk are free"
+    return f"{free:,} MiB of disk space are free"
 
 
 def _cat() -> str:

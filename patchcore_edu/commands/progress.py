@@ -11,7 +11,7 @@ from patchcore_edu.workshop.teacher import read_row, report
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folders", nargs="+", type=Path, help="with the learners' folders, or a hub's state folder")
+    parser.add_argument("folders", nargs="+", type=Path, help="with the learners' files, or a hub's state folder")
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -19,7 +19,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def progress(folders: list[Path]) -> int:
-    """Print the progress of all learners whose files are in or below `folders`; return 1 if there is none.
+    """Print the progress of all learners whose files are in or below `folders`; return 1 if there are none.
 
     A learner is named after the folder that holds the file; in a hub's state folder, that is the seat.
     """

@@ -102,7 +102,7 @@ def execute(file: Path) -> NotebookNode:
     )
     try:
         client.execute(cleanup_kc=True)  # otherwise a kernel that is passed in lives on, with a gigabyte
-    except (CellExecutionError, CellTimeoutError, RuntimeError) as error:  # the last: no kernel answers, or it died
+    except (CellExecutionError, CellTimeoutError, RuntimeError) as error:  # the last: no kernel responds, or it died
         raise FailingNotebook(f"{file.name}: {error}") from error
     return book
 

@@ -35,7 +35,7 @@ def chosen(category: str) -> tuple[list, list, list]:
 
 
 def photographs() -> dict[str, dict[str, bytes]]:
-    """{texture: parts}: the whole grey photograph once, where each crop lies in it, and what is drawn on some.
+    """{texture: parts}: the whole grey photograph once, where each crop is in it, and what is drawn on some.
 
     "photograph": (512, 512), uint8. "crops": JSON, a list of {group, defect, top, left, changed}. "places" (uint32) and
     "values" (float32): the pixels changed by drawing, `changed` of them for each crop, one crop's after another's.

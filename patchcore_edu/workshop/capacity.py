@@ -45,7 +45,7 @@ def bears(seats: int, folder: Path | None = None) -> str:
     disk = free_disk_mib(folder)
     if disk < seats * SEAT_DISK_MIB:
         raise RuntimeError(
-            f"{seats} seats need {seats * SEAT_DISK_MIB:,} MiB of disk at {folder}, and {disk:,} are free"
+            f"{seats} seats need {seats * SEAT_DISK_MIB:,} MiB of disk space at {folder}, and {disk:,} are free"
         )
     return f"{seats} seats: {free:,} MiB of memory are free, enough for {borne}; {cores} cores; {disk:,} MiB of disk"
 

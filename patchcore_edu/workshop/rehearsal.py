@@ -1,4 +1,4 @@
-"""A rehearsal: as many learners as there are seats, at once, with a running hub; how long they had to wait."""
+"""A rehearsal with a running hub: as many learners at once as there are seats, and how long they have to wait."""
 
 import asyncio
 import random
@@ -37,7 +37,7 @@ class Result:
     """What all learners experienced: seconds in lists, one number per event; failures as text."""
 
     failures: list[str] = field(default_factory=list)
-    start: list[float] = field(default_factory=list)  # from the login to a server that answers
+    start: list[float] = field(default_factory=list)  # from the login to a server that responds
     first_picture: list[float] = field(default_factory=list)  # from the login to the first picture, reading left out
     slide: list[float] = field(default_factory=list)
     seat_mib: dict[str, float] = field(default_factory=dict)  # the most that each used

@@ -47,7 +47,7 @@ def copy_missing(source: Path, target: Path) -> None:
 
 
 def short_folder(link: Path) -> str:
-    """A new folder for sockets, whose paths may have at most 107 characters; that of the last start is removed."""
+    """A new folder for sockets, whose paths may have at most 107 characters; the one from the last start is removed."""
     if link.is_symlink():
         shutil.rmtree(link.readlink(), ignore_errors=True)
         link.unlink()

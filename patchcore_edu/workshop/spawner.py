@@ -29,7 +29,7 @@ class Seat(LocalProcessSpawner):
     """A learner's server. Its memory limit (`mem_limit`) is enforced in two ways.
 
     Linux refuses a process more data than twice the limit (RLIMIT_DATA): Python raises a MemoryError, and the notebook
-    goes on. Twice, because PyTorch reserves more than it uses: 00_tour asks for 1266 MiB and holds 830. And whenever
+    goes on. Twice, because PyTorch reserves more than it uses: 00_tour asks for 1266 MiB and uses 830. And whenever
     the hub checks that the server is running, it adds up the memory of all its processes; above the limit it kills the
     largest kernel, which Jupyter reports and restarts. The server itself stays.
     """

@@ -249,7 +249,7 @@ function render({ model, el }) {
     const where = model.get("place").replace("{h}", model.get("h")).replace("{w}", model.get("w"));
     const how = paint
       ? "Paint with the mouse, or move with the arrow keys and press Space for a stroke."
-      : "Point with the mouse, or use the arrow keys.";
+      : "Click or drag with the mouse, or use the arrow keys.";
     hint.textContent = `${where}. ${how}`;
     canvas.setAttribute("aria-label", `${model.get("alt")} ${how} ${where}.`);
     undo.hidden = clear.hidden = !paint;

@@ -9,7 +9,7 @@ function whereIs(patch) {
   return { image: Math.floor(patch / (height * width)), at: [Math.floor(place / width), place % width] };
 }
 
-/** Where a kept row lies in the thumbnail of its photograph, which has 100 × 100 units. */
+/** Where a kept row is in the thumbnail of its photograph, which has 100 × 100 units. */
 const middle = (row) => origin(row).at.toReversed().map((k) => ((corner(k) + stride() / 2) * 100) / SIDE);
 
 const MOST_SHOWN = 8;
@@ -101,12 +101,12 @@ function drawBank() {
   get("bank-text").innerHTML =
     `<b>${rows.toLocaleString("en-GB")} patches</b> of ${photographs.length} good photographs; ` +
     `<span class="coreset">${picks.length.toLocaleString("en-GB")} are remembered</span>, ${chosen}. ` +
-    (state.radius === null ? "" : `The worst covered patch is <b>${number(state.radius)}</b> from them.`) +
+    (state.radius === null ? "" : `The worst covered patch is <b>${number(state.radius)}</b> away from them.`) +
     more;
   drawNearest();
 }
 
-/** Draw a photograph's surroundings of a cell, with the cell framed, in a square canvas. */
+/** Draw the part of a photograph around a cell, with the cell framed, in a square canvas. */
 function closeUp(canvas, pixels, at, colour) {
   const context = stage(canvas, 100);
   const around = 80; // pixels of the photograph

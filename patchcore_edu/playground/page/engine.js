@@ -1,6 +1,6 @@
 /* The engine: PatchCore in a worker. It runs the package's own functions as graphs and passes arrays between them.
 
-It receives messages {id, method, argument} and replies {id, result} or {id, error}, one request after another. */
+It receives messages {id, method, argument} and replies with {id, result} or {id, error}, one request after another. */
 
 const SIDE = 224;
 const PIXELS = SIDE * SIDE;

@@ -8,10 +8,10 @@ const TOUR = [
   ["It has only been shown eight good photographs. Watch it choose: each blue square is a patch that it remembers.", "thumbs", {}, 4],
   ["A network trained on other pictures turns each place into a list of numbers, one for each channel.", "tiles", {}, 4],
   ["A patch embedding is the mean over p × p neighbouring cells: with p = 5 instead of 3, it covers more of its surroundings, and a thin scratch weighs less.", "vectors", { p: 5 }, 4, () => `Here ${wentBoth()}. The next step returns to p = ${DEFAULTS.p}.`],
-  ["Its distance to the nearest remembered patch says how new it is: no remembered patch resembles the scratch.", "pair", {}, 4],
-  ["Put back in their places, the distances are the anomaly map, not smoothed yet (σ = 0); the largest of them, times a weight w near 1, is the score s of the photograph.", "map", { sigma: 0 }, 4],
+  ["Its distance to the nearest remembered patch says how unusual it is: no remembered patch resembles the scratch.", "pair", {}, 4],
+  ["Put back in their places, the distances form the anomaly map, not yet smoothed (σ = 0); the largest of them, times a weight w near 1, is the score s of the photograph.", "map", { sigma: 0 }, 4],
   ["The threshold is the highest score of good photographs that were held out: anything above it is an alarm.", "axis", {}, 4],
-  ["A rare good patch that is forgotten looks as new as a defect. Here the 62 patches are drawn at random: one good patch is farther from them than any was before, the threshold rises, and a blob is missed.", "axis", { selection: "random" }, 4, forgotten],
+  ["A rare good patch that is forgotten looks as unusual as a defect. Here the 62 patches are drawn at random: one good patch is farther from them than any was before, the threshold rises, and a blob is missed.", "axis", { selection: "random" }, 4, forgotten],
 ];
 
 /* [button, settings, what to look at]. The trials are on other crops of the wall; tests/playground/test_lessons.py repeats them. */
@@ -70,7 +70,7 @@ function connectLessons() {
   });
 }
 
-/** From the defaults to one changed setting; all photographs are judged before and after. */
+/** From the defaults to one changed setting; all photographs are scored before and after. */
 async function fromDefaults(settings, source = state.settings.source) {
   const start = { ...DEFAULTS, source };
   const there = Object.entries(start).every(([name, value]) => String(state.settings[name]) === String(value));

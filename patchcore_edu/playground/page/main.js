@@ -48,7 +48,7 @@ async function work() {
   }
 }
 
-/* The engine keeps the feature maps of photographs with a key: until it forgets them, it needs no pixels of these. */
+/* The engine keeps the feature maps of photographs with a key: it needs their pixels only once, until it forgets. */
 let seen = new Set();
 const asked = ({ key, pixels }) => (seen.has(key) ? { key } : { key, pixels });
 

@@ -29,7 +29,7 @@ function squares([h, w]) {
   return {
     cell: square(top, left, stride()),
     neighbourhood: square(top - reach * stride(), left - reach * stride(), (2 * reach + 1) * stride()),
-    /** The pixels that can change the value of N_p there at a level. */
+    /** The pixels that can change the mean over N_p at a level. */
     field: (level) => {
       const { cells, first, side, stride: step } = KNOWN.levels[level];
       const scale = (KNOWN.levels[settings.levels[0]].cells - 2 * rim()) / (cells - 2 * rim());
@@ -207,7 +207,7 @@ function drawMap() {
   frameEntry(context);
   get("map-high").textContent = number(high);
   get("map-text").innerHTML =
-    `Every patch's distance, put back in its place, upsampled and smoothed with <i>σ</i> = ${state.settings.sigma} pixels. ` +
+    `The distance of every patch, put back in its place, upsampled and smoothed with <i>σ</i> = ${state.settings.sigma} pixels. ` +
     "One scale for all photographs: bright is far from everything remembered." +
     offGrid();
   const { score: s } = state.verdict;

@@ -26,7 +26,7 @@ function connectPointing(id, over) {
   for (const type of ["pointerdown", "pointermove"]) {
     get(id).addEventListener(type, (event) => event.target.matches("canvas") && over(event.target, event));
   }
-  // Lifting a finger is leaving, too; what it touched stays selected.
+  // Lifting a finger counts as leaving, too; what it touched stays selected.
   get(id).addEventListener("pointerleave", (event) => event.pointerType !== "touch" && over(null));
 }
 

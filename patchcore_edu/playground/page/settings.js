@@ -1,4 +1,4 @@
-/* The settings: what each may be, and how the page's address holds them. */
+/* The settings: what each may be, and how they are written in the page's address. */
 
 const { offered } = KNOWN;
 const SOURCES = ["brick", "grass", "gravel", "files", "camera"];
@@ -56,7 +56,7 @@ function aboutPython({ source }) {
   if (source === "files") {
     return "The same in Python, for your files in two folders. The scores differ in the last digits, or more for JPEG: browsers decode it differently.";
   }
-  return `The same numbers in Python: fitted on the first ${bank} training photographs, the scores of the ${judged.length} on the axis, good ones first.`;
+  return `The same numbers in Python: a model fitted on the first ${bank} training photographs, and the scores of the ${judged.length} on the axis, good ones first.`;
 }
 
 /** The Python code that gives the same numbers. */
