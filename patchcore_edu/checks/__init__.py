@@ -1,7 +1,7 @@
 """Checks for the exercises: `from patchcore_edu import checks as check`, then `check.<name>(your function)`.
 
 A check tries a function on handmade and generated cases, and returns a `Verdict`: right, or the first case that
-differs with both values, the usual mistake that it looks like, and a hint. It never raises. `check.<name>` on its own
+differs with both values, the common mistake that it looks like, and a hint. It never raises. `check.<name>` on its own
 shows the task. `check.progress()` shows what has been solved; it is kept in `.patchcore_edu_progress.json` in the
 working directory, or in the file that the environment variable PATCHCORE_EDU_PROGRESS names.
 

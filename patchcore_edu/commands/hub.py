@@ -60,7 +60,7 @@ def run(chosen: argparse.Namespace) -> int:
         return 2
     print("\n".join(welcome(settings)), flush=True)
     sys.stdout.flush()
-    # Meanwhile, what all seats share is computed once. Nobody waits for it: a seat that is earlier computes its own.
+    # Meanwhile, what all seats share is computed once. Nobody waits for it: a seat that starts first computes its own.
     environment = os.environ | {"PATCHCORE_EDU_CACHE": str(settings.cache)}
     subprocess.Popen([sys.executable, "-c", SHARED], env=environment, umask=0o022)  # for the seats' users to read
     # In place of this process, which holds PyTorch: the supervisor needs only the standard library.

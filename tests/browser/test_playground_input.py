@@ -291,4 +291,4 @@ def test_a_camera_that_was_unplugged_can_be_plugged_in_again(with_camera, open_p
 def test_a_machine_without_a_camera(shared_playground):
     page = shared_playground.page
     page.locator("[name=source][value=camera]").check(force=True)
-    expect(page.locator("#message")).to_contain_text("No camera was found")
+    expect(page.locator("#message")).to_contain_text("No camera is available")

@@ -10,7 +10,7 @@ from operator import index
 import torch
 
 MOST = 10_000  # cells that are looked at: a generator may give them without end
-TOLERANCE = 1e-3  # float32 and another order of summation stay far below; every usual mistake is far above
+TOLERANCE = 1e-3  # float32 and another order of summation stay far below; every common mistake is far above
 
 
 class Unreadable(Exception):

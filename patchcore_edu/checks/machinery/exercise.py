@@ -1,6 +1,6 @@
-"""An exercise: a learner's function is tried on cases, and the usual mistakes are recognised by what they return.
+"""An exercise: a learner's function is tried on cases, and the common mistakes are recognised by what they return.
 
-Each usual mistake is itself a function, written wrong on purpose. All are called on the same cases. Where the
+Each common mistake is itself a function, written wrong on purpose. All are called on the same cases. Where the
 learner's function first differs from the right one, the mistake that returned the same is named. If several did,
 later cases decide.
 """
@@ -138,7 +138,7 @@ class Exercise:
 
     @cache  # noqa: B019 - exercises live as long as the package
     def _known(self, function: Callable, case: str) -> object:
-        """What the solution or a usual mistake returns in a case: always the same, so it is computed once."""
+        """What the solution or a common mistake returns in a case: always the same, so it is computed once."""
         return self._answer(function, self.cases[case])
 
     def _call(self, arguments: tuple) -> str:

@@ -1,4 +1,4 @@
-"""Which exercises were solved and which usual mistakes were made, kept in a small file beside the notebooks.
+"""Which exercises were solved and which common mistakes were made, kept in a small file beside the notebooks.
 
 The file holds {exercise: time of its first right answer}, and under "mistakes" how often each was made.
 """

@@ -17,7 +17,7 @@ class Verdict:
         mark: "✓" right, "✗" wrong, "○" nothing to check yet.
         says: one line.
         rows: what is shown below it: the call, both values, the mistake, a hint.
-        mistake: the name of the usual mistake that returns the same, if there is one.
+        mistake: the name of the common mistake that returns the same, if there is one.
         arguments: those of the first case that differs, for trying it again.
 
     Example:

@@ -131,7 +131,7 @@ class Camera {
       throw new Error(
         refused
           ? "Access to the camera was refused. Allow it in the address bar and press “Take ten good pictures”, or use files."
-          : `No camera was found (${error.name}). Plug one in and press “Take ten good pictures”, or use files.`,
+          : `No camera is available (${error.name}). Plug one in and press “Take ten good pictures”, or use files.`,
       );
     }
     this.#stream.getVideoTracks()[0].onended = () => this.lost("The camera was unplugged. Plug it in and press “Take ten good pictures”.");
