@@ -84,26 +84,29 @@ def backbone():
 
 
 @pytest.fixture
-def peak(require):
-    """`with peak() as mib`: afterwards `mib[0]` is the most, in MiB, that the process grew by within the block."""
-    reset, status = Path("/proc/self/clear_refs"), Path("/proc/self/status")
-    require(os.access(reset, os.W_OK), "/proc/self/clear_refs (Linux)")
+def at_most(require):
+    """`with at_most(mib):` within the block, the process cannot take more than so much memory: asking for it fails.
 
-    def high_water_mark() -> float:
-        return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024
+    Resident memory would not do: the system drops pages of libraries, which come back whenever they are needed.
+    """
+    require(sys.platform == "linux", "/proc/self/status (Linux)")
+    import resource
 
     @contextmanager
-    def peak():
-        mib, libc, mmap_threshold = [], ctypes.CDLL(None), -3
-        libc.mallopt(mmap_threshold, 2**17)  # memory kept from before would hide new use
+    def at_most(mib: int):
+        libc, mmap_threshold = ctypes.CDLL(None), -3
+        libc.mallopt(mmap_threshold, 2**17)  # memory that is kept for later would not have to be asked for
         libc.malloc_trim(0)
-        reset.write_text("5")  # resets the peak
-        before = high_water_mark()
-        yield mib
-        mib.append(high_water_mark() - before)
-        libc.mallopt(mmap_threshold, int(os.environ["MALLOC_MMAP_THRESHOLD_"]))
+        data = int(Path("/proc/self/status").read_text().split("VmData:")[1].split()[0]) * 1024
+        before, most = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (data + mib * 2**20, most))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_DATA, (before, most))
+            libc.mallopt(mmap_threshold, int(os.environ["MALLOC_MMAP_THRESHOLD_"]))
 
-    return peak
+    return at_most
 
 
 @pytest.fixture(scope="session")

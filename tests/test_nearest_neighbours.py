@@ -205,11 +205,10 @@ def test_distances_beyond_the_dtype_are_refused():
     assert nearest_neighbours(far, torch.cat([-far, far]))[1].item() == 1
 
 
-def test_memory_does_not_grow_with_the_number_of_distances(peak):
+def test_memory_does_not_grow_with_the_number_of_distances(at_most):
     vectors, queries = random_vectors(30_000, 16), random_vectors(5_000, 16, seed=1)
-    with peak() as mib:
+    with at_most(50):  # all distances at once would take 572 MiB
         nearest_neighbours(queries, vectors)
-    assert mib[0] < 50  # all distances at once would take 572 MiB
 
 
 three = torch.ones(4, 3)

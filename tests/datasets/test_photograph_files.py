@@ -213,11 +213,11 @@ def test_links_and_devices_are_refused(tmp_path, kind):
     assert not (tmp_path / "inside").exists()
 
 
-def test_a_line_of_pixels_is_resized_in_little_memory(peak):
+def test_a_line_of_pixels_is_resized_in_little_memory(at_most):
     image = torch.linspace(0, 1, 5000).expand(3, 1, 5000)
-    with peak() as mib:
+    with at_most(200):
         resized, mask = resize_sample(image, torch.ones(1, 5000, dtype=torch.bool))
-    assert resized.shape == (3, 224, 224) and mask.all() and mib[0] < 200
+    assert resized.shape == (3, 224, 224) and mask.all()
     assert resized.mean() == pytest.approx(0.5, abs=1e-3), "the middle"
 
 

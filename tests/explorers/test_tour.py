@@ -50,13 +50,13 @@ def test_a_stroke_changes_only_what_lies_under_it():
     assert 0.1 < dragged[30, 40] < 0.75, "dark is carried over the edge, and thins out"
 
 
-def test_a_stroke_that_leaves_the_photograph_ends_at_its_edge(peak):
+def test_a_stroke_that_leaves_the_photograph_ends_at_its_edge(at_most):
     """A path to 10⁹ used to take 22 GB of memory."""
     explorer = PaintDefect(strokes=[])
     for far in (10**9, 1e308):
-        with peak() as mib:
+        with at_most(200):
             explorer.state.strokes = [SCRATCH | {"path": [[100, 100], [far, -far]], "smear": True}]
-        assert explorer.state.strokes[0]["path"] == [[100, 100], [223, 0]] and mib[0] < 200
+        assert explorer.state.strokes[0]["path"] == [[100, 100], [223, 0]]
 
 
 def test_many_strokes_at_once():
