@@ -1,9 +1,9 @@
-"""How fast explorers respond in JupyterLab in a headless Chromium, from the key press to the changed pixels.
+"""How fast explorers respond in JupyterLab in headless Chromium, from the key press to the changed pixels.
 
     python -m pytest -n 0 -s tests/benchmarks/explorers.py
 
-Each case is an explorer, a control that keys move, and the limits in milliseconds for the p95 of 40 steps to new
-settings, and of 40 steps to settings visited before. A stroke is a case of its own: its map is always new.
+Each case is an explorer, a control moved by keys, and two limits in milliseconds for the 95th percentile of at least
+40 steps: for settings shown before, and for new ones. A stroke is measured separately: its map is always new.
 """
 
 from contextlib import suppress
@@ -23,7 +23,7 @@ jupyter_server, lab = harness.jupyter_server, harness.lab
 open_explorer = harness.open_explorer
 
 STEPS = 40
-# explorer, settings, the trait that keys move ("h": the canvas), limit for visited and for new settings
+# explorer, settings, the trait that keys move ("h": the canvas), limits for visited and for new settings
 CASES = [
     ("FeatureMap", "", "h", 100, 250),
     ("FeatureMap", "", "c", 100, 250),
@@ -60,7 +60,7 @@ CASES = [
 STROKE_LIMIT = 150
 
 # The clock starts with the key press (or pointer event) and stops when the frame with the new pixels is drawn. Where
-# two settings give one picture (p = 2 and 3), only the text beside it is new.
+# two settings give the same picture (p = 2 and 3), only the text beside it changes.
 WATCH = """() => {
     const watched = window.latencies; // all cases share one page
     [window.latencies, window.started] = [[], null];
@@ -71,7 +71,7 @@ WATCH = """() => {
         if (window.started === null || [...view.querySelectorAll("img")].some((image) => !image.complete)) return;
         const from = window.started;
         window.started = null;
-        // A frame is on the screen when its callbacks and its painting are over: then messages are delivered again.
+        // A frame is on the screen after its callbacks and its painting: then messages are delivered again.
         const { port1, port2 } = new MessageChannel();
         port1.onmessage = () => window.latencies.push(performance.now() - from);
         requestAnimationFrame(() => port2.postMessage(null));
@@ -84,7 +84,7 @@ WATCH = """() => {
         if (caption) stop(caption.parentElement);
     }).observe(document.body, { childList: true, subtree: true });
 }"""
-# The kernel takes a second for each picture: what changes on the canvas is the browser's own work.
+# The kernel takes a second per picture, so what changes on the canvas at once is drawn by the browser.
 FRAMES = """async (canvas) => {
     const before = canvas.toDataURL();
     canvas.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowDown", bubbles: true}));
@@ -95,7 +95,7 @@ FRAMES = """async (canvas) => {
     } while (canvas.toDataURL() === before && frames < 60);
     return frames;
 }"""
-# All that an explorer's own module keeps is forgotten; what is computed once for each process (φ, a model) is not.
+# Forgets all that the explorer's own module keeps, but not what is computed once per process (φ, a model).
 FORGET = """
 import sys
 explorer._kept.clear()
@@ -115,9 +115,9 @@ print(control.description if control else "", len(values), sep="|")
 
 
 def latencies(shown, act, steps: int) -> list[float]:
-    """Milliseconds of each step; the next begins when the last is on the screen.
+    """Return the milliseconds of each step; the next one begins when the last is on the screen.
 
-    Where nothing changes within five seconds, there is nothing to time: two places may have the same nearest member.
+    A step after which nothing changes for five seconds is not timed: two places may have the same nearest entry.
     """
     times = []
     for step in range(steps):

@@ -1,11 +1,11 @@
-"""How much memory each notebook's kernel uses (Linux): what it shares with no other process, and its peak.
+"""How much memory each notebook's kernel uses (Linux): what it shares with no other process, and the peak.
 
     python tests/benchmarks/memory.py [NOTEBOOK …]
 
-Each notebook runs twice, in two kernels, and the second is measured while the first one lives: as in a course, code
-that both have loaded and files that both have mapped are shared. Memory that is shared with nobody is
-Private_Clean + Private_Dirty of /proc/PID/smaps_rollup; PSS counts a page that n processes share as 1/n of a page.
-The peak is the highest of a sample every 50 ms. The kernels have the environment of a workshop's seats.
+Each notebook runs in two kernels, and the second is measured while the first is still alive: as in a course, they share
+the code that both have loaded and the files that both have mapped. Memory that is not shared is Private_Clean +
+Private_Dirty in /proc/PID/smaps_rollup; PSS counts a page that n processes share as 1/n of a page. The peak is the
+highest of the samples taken every 50 ms. The kernels have the environment of a workshop's seats.
 """
 
 import os
@@ -26,7 +26,7 @@ EVERY = 0.05
 
 
 def memory(pid: int) -> tuple[float, float]:
-    """(shared with nobody, PSS) of a process, in MiB."""
+    """Return (memory not shared, PSS) of a process, in MiB."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
     kib = {line.split(":")[0]: int(line.split()[1]) for line in lines}
     return (kib["Private_Clean"] + kib["Private_Dirty"]) / 1024, kib["Pss"] / 1024
@@ -34,7 +34,7 @@ def memory(pid: int) -> tuple[float, float]:
 
 @contextmanager
 def peak(pid: int) -> Iterator[list[tuple[float, float]]]:
-    """Sample a process; afterwards the list holds all samples."""
+    """Sample a process during the block; the list then holds all samples."""
     samples, done = [memory(pid)], Event()
 
     def watch() -> None:
@@ -53,7 +53,7 @@ def peak(pid: int) -> Iterator[list[tuple[float, float]]]:
 
 @contextmanager
 def kernel(path: Path) -> Iterator[tuple[NotebookClient, int]]:
-    """A fresh kernel for a notebook, and its process's number."""
+    """Yield a fresh kernel for a notebook, and its process number."""
     client = NotebookClient(
         nbformat.read(path, as_version=4), timeout=600, resources={"metadata": {"path": str(path.parent)}}
     )

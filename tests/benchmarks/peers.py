@@ -1,4 +1,4 @@
-"""The contestants: published codes, the loops you would write first, and the bare arithmetic that nobody can avoid."""
+"""What ours is compared with: published codes, the loops one would write first, and the bare arithmetic."""
 
 import torch
 
@@ -14,16 +14,16 @@ try:
 except ImportError:
     faiss = None
 
-BLOCK = 2**19  # numbers in a block, 2 MiB
+BLOCK = 2**19  # numbers per block, 2 MiB
 
 
 def anomalib_coreset(vectors, size):
-    """anomalib's sampler as it is: it projects whatever it gets, to some 230 to 330 dimensions."""
+    """anomalib's sampler, unchanged: it always projects first, to some 230 to 330 dimensions."""
     return KCenterGreedy(vectors, (size + 0.5) / len(vectors)).select_coreset_idxs()
 
 
 def anomalib_selection(vectors, size):
-    """Only its greedy selection, on the same vectors as ours."""
+    """Only its greedy selection, on the same vectors as ours, without its projection."""
     sampler = KCenterGreedy(vectors, (size + 0.5) / len(vectors))
     sampler.model.fit = lambda embedding: None
     sampler.model.transform = lambda embedding: embedding
@@ -31,7 +31,7 @@ def anomalib_selection(vectors, size):
 
 
 def loop_of_differences(vectors, size):
-    """Algorithm 1 as it is written: one pick, then the distances of all rows from it."""
+    """Algorithm 1 as written: one pick, then the distances of all rows from it."""
     chosen = [0]
     nearest = (vectors - vectors[0]).square().sum(1)
     while len(chosen) < size:
@@ -41,7 +41,7 @@ def loop_of_differences(vectors, size):
 
 
 def loop_of_products(vectors, size):
-    """The same with ‖x − y‖² = ‖x‖² − 2 x·y + ‖y‖²: the quickest loop that reads all rows for every pick."""
+    """The same with ‖x − y‖² = ‖x‖² − 2 x·y + ‖y‖²: the fastest loop that reads all rows for every pick."""
     norms = vectors.square().sum(1)
     chosen, nearest = [], torch.full_like(norms, torch.inf)
     for _ in range(size):
@@ -52,7 +52,7 @@ def loop_of_products(vectors, size):
 
 
 def bare_product(queries, vectors, step=None):
-    """All inner products in blocks, and the minimum over each block: the least that any exact search can do."""
+    """All inner products in blocks, and each block's minimum: a lower bound for search by matrix products."""
     step = step or max(1, BLOCK // sum(vectors.shape))
     out = torch.empty(step, len(vectors))
     for start in range(0, len(queries), step):
@@ -68,7 +68,7 @@ def faiss_search(queries, vectors):
 
 @torch.inference_mode()
 def bare_forward(backbone: Backbone, images, levels=(2, 3)):
-    """The network's modules, up to the deepest level asked for, on images that are ready for it."""
+    """The network's modules, up to the deepest level needed, on images that are already normalised."""
     for stage in backbone._stages[: max(levels)]:
         for module in stage:
             images = module(images)
@@ -86,7 +86,7 @@ class _OurFeatures(torch.nn.Module):
 
 
 def anomalib_fit_predict(backbone, train, test, ratio):
-    """anomalib's own model around our backbone, so that both have the same feature maps."""
+    """anomalib's own model with our backbone, so that both have the same feature maps."""
     model = PatchcoreModel(layers=["layer2", "layer3"], backbone="resnet18", pre_trained=False)
     model.feature_extractor = _OurFeatures(backbone)
     model.train()

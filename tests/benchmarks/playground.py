@@ -1,7 +1,7 @@
 """How fast the playground is in headless Chromium, from file://: `python tests/benchmarks/playground.py FOLDER [PART]`.
 
-Prints a table, row by row. A playground is built in FOLDER if it holds none. PART: start sliders pointing painting
-camera memory; all without one; more may be named.
+Prints a table, row by row. If FOLDER holds no playground, one is built there. PART is one or more of start, sliders,
+pointing, painting, camera and memory; without any, all are measured.
 """
 
 import gzip
@@ -30,18 +30,18 @@ CHANGE = """async (settings) => {
             await new Promise((resolve) => setTimeout(resolve, 1));
         }
         const map = performance.now() - start;
-        // What explains the map is drawn in a timer, which was set before this one.
+        // The pictures that explain the map are drawn in a timer, which was set before this one.
         await new Promise((resolve) => setTimeout(resolve));
         times.push([map, performance.now() - start]);
         await done;
     }
     return times;
 }"""
-# The radius is found when all photographs are judged.
+# The radius is known once all photographs are scored.
 IDLE = """async () => {
     while (patchcore.state.radius === null) await new Promise((resolve) => setTimeout(resolve, 1));
 }"""
-# One stroke after another; each time from the pointer's event to the map that shows it.
+# One stroke after another, each timed from the pointer event to the map that shows it.
 PAINT = """async (strokes) => {
     const canvas = document.getElementById('photograph');
     const box = canvas.getBoundingClientRect();
@@ -91,15 +91,15 @@ def start(page: Page, folder: Path) -> Iterator[Row]:
         ready.append(page.evaluate("performance.now()"))
         page.evaluate(IDLE)
         all_judged.append(page.evaluate("performance.now()"))
-    yield "ready, from file://: bank filled, the photograph shown judged and drawn", spread(ready)
-    yield "all photographs judged, from file://", spread(all_judged)
+    yield "ready, from file://: bank filled, the photograph shown scored and drawn", spread(ready)
+    yield "all photographs scored, from file://", spread(all_judged)
 
 
 def sliders(page: Page, _: Path) -> Iterator[Row]:
     for ratio, name in ((0.01, "62 rows"), (0.1, "627 rows")):
         page.evaluate("(ratio) => patchcore.set({ratio, p: 3})", ratio)
         to_map, to_all = zip(*page.evaluate(CHANGE, {"ratio": ratio}), strict=True)
-        yield f"a change of p, to the map: 8 photographs fitted, one judged and drawn, {name}", spread(to_map)
+        yield f"a change of p, to the map: 8 photographs fitted, one scored and drawn, {name}", spread(to_map)
         yield f"the same, to the last picture of that photograph, {name}", spread(to_all)
 
 

@@ -1,7 +1,7 @@
-"""Ours and the published codes side by side, in one run: python tests/benchmarks/run.py [--quick]
+"""Our functions and published codes side by side, in one run: python tests/benchmarks/run.py [--quick]
 
-Prints markdown tables. "3 ×" means that the rival takes three times as long as ours. The rivals of one row run in
-turn, each in a process of its own, and a ratio is taken within a repeat. The course never imports this.
+Prints Markdown tables. "3 ×" means three times as long as ours. The codes in one row run in turn, each in its own
+process, and each ratio is taken within one repeat. The course never imports this file.
 """
 
 import argparse
@@ -28,7 +28,7 @@ def gaussian(n, d, seed=0):
 
 
 def photographs(n, split="train"):
-    """n different crops of brick, grass and gravel, with as many seeds as that takes."""
+    """n different crops of brick, grass and gravel, from as many seeds as needed."""
     images, seed = [], 0
     while len(images) < n:
         for category in PhotoTextures.categories:
@@ -107,7 +107,7 @@ def _fit_predict(backbone, good, other, ratio):
 
 
 def busy(quick, repeats, row=""):
-    """The same call on the idle machine and beside a process that takes a core, with all threads and with one."""
+    """The same call on the idle machine and with one core busy, there with all threads and with one."""
     backbone = load_backbone("efficientnet_lite0")
     images = photographs(16)
     model = PatchCore(backbone).fit(images)
@@ -138,12 +138,12 @@ def busy(quick, repeats, row=""):
         )
 
 
-NEVER_SHOWN = iter((1, 2, 4, 5, 6, 7, 8, 9))  # a picture that was shown before is kept, and p = 3 comes first
+NEVER_SHOWN = iter((1, 2, 4, 5, 6, 7, 8, 9))  # pictures already shown are kept, and p = 3 is shown first
 
 
 @lru_cache(maxsize=1)
 def _pipeline():
-    from patchcore_edu.explorers import Pipeline  # ipywidgets: only here
+    from patchcore_edu.explorers import Pipeline  # imports ipywidgets, which only this part needs
 
     return Pipeline()
 
@@ -158,7 +158,7 @@ def _notebook(name):
 
 
 def real_rows(quick):
-    """The size of the largest category of a real data set: 762 images of 28 × 28 patches."""
+    """As many patches as in the largest category of a real data set: 762 images of 28 × 28 patches."""
     n = 50_000 if quick else 597_000
     model = PatchCore("efficientnet_lite0", coreset_ratio=1)
     vectors = model.fit(photographs(-(-n // 784))).bank.vectors[:n].clone()
@@ -181,11 +181,11 @@ def memory(quick):
     for q, n in sizes:
         with in_a_new_process() as worker:
             peak, answer = worker.apply(_search, (q, n))
-        print(f"- nearest of {n:,} × 152 for {q:,}: {peak:.0f} MiB, of which the answer is {answer:.0f}", flush=True)
+        print(f"- nearest of {n:,} × 152 for {q:,}: {peak:.0f} MiB, of which the result takes {answer:.0f}", flush=True)
 
 
 def _peak(call):
-    """MiB that `call` adds to this process at most, looked at every two milliseconds. Linux only."""
+    """Return the most, in MiB, that `call` adds to this process, sampled every two milliseconds. Linux only."""
 
     def resident():
         return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / MIB
@@ -224,7 +224,7 @@ def main():
     parser.add_argument("parts", nargs="*", help=f"only these: {', '.join(parts)}")
     parser.add_argument("--quick", action="store_true", help="the smaller sizes only")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--row", default="", help="of `busy`: only what has this in its name")
+    parser.add_argument("--row", default="", help="in `busy`: only rows with this text in their name")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(parts):
         parser.error(f"unknown parts: {', '.join(sorted(unknown))}")

@@ -1,4 +1,4 @@
-"""Times contestants side by side, and writes down how many times as long as ours each took."""
+"""Time several codes side by side, and print how many times as long as ours each took."""
 
 import os
 import platform
@@ -16,8 +16,8 @@ from pathlib import Path
 
 import torch
 
-LONG = 20  # seconds; whoever takes longer runs once
-LIMIT_GIB = 12  # for the data of one contestant, so that none can take the machine down
+LONG = 20  # seconds; a code that takes longer runs only once
+LIMIT_GIB = 12  # memory for the data of one code, so that none can exhaust the machine
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -27,10 +27,10 @@ def seconds(call: Callable[[], object]) -> float:
 
 
 def in_a_new_process() -> Pool:
-    """A pool of one, so that every contestant has a heap of its own.
+    """A pool of one process, so that every code has its own heap.
 
-    anomalib's coreset can leave a hole in the heap at every pick, into which its next array does not fit. In a
-    shared process that grew to 23 GiB, and slowed down everybody.
+    anomalib's coreset can leave a hole in the heap at every pick, too small for its next array. In a shared process
+    the heap grew to 23 GiB and slowed all of them down.
     """
     return get_context("spawn").Pool(1, initializer=_limit_memory)
 
@@ -41,7 +41,7 @@ def _limit_memory() -> None:
 
 @contextmanager
 def one_core_busy() -> Iterator[None]:
-    """Meanwhile another process takes all of a core that it can get, as a browser or a video call does."""
+    """During the block, another process takes as much of a core as it can, like a browser or a video call."""
     process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
         yield
@@ -51,17 +51,17 @@ def one_core_busy() -> Iterator[None]:
 
 
 def on_one_thread(call: Callable[[], object]) -> object:
-    """`call`, with PyTorch on one thread, in the processes that it starts too."""
+    """Run `call` with PyTorch on one thread, also in the processes that it starts."""
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
     return call()
 
 
 def side_by_side(calls: dict[str, Callable | None], repeats: int) -> dict[str, list[float] | str]:
-    """Seconds of every repeat of every contestant, or why there are none.
+    """Return the seconds of every repeat of every code, or why there are none.
 
-    The repeats are interleaved: whatever else the machine does, it does to all of them. A round before, which does
-    not count, fills caches and starts threads; only who takes too long for a second one is measured by it.
+    The repeats are interleaved, so that other load on the machine affects all of them. A first round, which does not
+    count, fills caches and starts threads; it counts only for a code that takes too long to run again.
     """
     times = {name: [] if call else "not installed" for name, call in calls.items()}
     with ExitStack() as stack:
@@ -83,7 +83,7 @@ def side_by_side(calls: dict[str, Callable | None], repeats: int) -> dict[str, l
 
 
 def cell(own: list[float], theirs: list[float] | str) -> str:
-    """Their median time, and how many times as long as ours it is: median (lowest to highest over the repeats)."""
+    """Their median time and its ratio to ours: median (lowest to highest over the repeats)."""
     if isinstance(theirs, str):
         return theirs
     ratios = [b / a for a, b in zip(own, theirs, strict=False)]
@@ -92,7 +92,7 @@ def cell(own: list[float], theirs: list[float] | str) -> str:
 
 
 class Table:
-    """A markdown table, printed row by row as the measurements come in."""
+    """A Markdown table, printed row by row as the measurements come in."""
 
     def __init__(self, title: str, sizes: str, rivals: list[str], repeats: int):
         self.rivals, self.repeats = rivals, repeats

@@ -1,4 +1,4 @@
-"""The load test: a hub is started with so many seats, and simulated learners fill them all.
+"""Load test: start a hub with this many seats, and let simulated learners use all of them.
 
 python tests/benchmarks/workshop.py 30
 """
@@ -22,7 +22,7 @@ parser.add_argument("--notebooks", nargs="+", default=["00_tour.ipynb", "03_aggr
 for pace, seconds in vars(Pace()).items():
     parser.add_argument(f"--{pace}", type=int if pace == "slides" else float, default=seconds)
 chosen = parser.parse_args()
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and clean up
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the cleanup below runs
 
 with tempfile.TemporaryDirectory(prefix="rehearsal", dir="/tmp") as folder:
     Path(folder).chmod(0o755)
@@ -31,7 +31,7 @@ with tempfile.TemporaryDirectory(prefix="rehearsal", dir="/tmp") as folder:
     hub = subprocess.Popen([sys.executable, "-m", "patchcore_edu", "hub", *options], stdout=subprocess.DEVNULL)
     try:
         log = state / "hub" / "hub.log"
-        # As on the day: it has run for a while, and what all seats share is computed.
+        # As in a real workshop: the hub has run for a while, and what all seats share is computed.
         while not (
             log.exists()
             and "JupyterHub is now running" in log.read_text()
