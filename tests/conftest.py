@@ -85,9 +85,9 @@ def backbone():
 
 @pytest.fixture
 def at_most(require):
-    """`with at_most(mib):` within the block, the process cannot take more than so much memory: asking for it fails.
+    """`with at_most(mib):` within the block, the process can allocate at most `mib` MiB more; beyond that it fails.
 
-    Resident memory would not do: the system drops pages of libraries, which come back whenever they are needed.
+    Resident memory would be no measure: the system drops pages of libraries and reloads them when they are needed.
     """
     require(sys.platform == "linux", "/proc/self/status (Linux)")
     import resource
@@ -95,7 +95,7 @@ def at_most(require):
     @contextmanager
     def at_most(mib: int):
         libc, mmap_threshold = ctypes.CDLL(None), -3
-        libc.mallopt(mmap_threshold, 2**17)  # memory that is kept for later would not have to be asked for
+        libc.mallopt(mmap_threshold, 2**17)  # or it could reuse memory that it kept from before
         libc.malloc_trim(0)
         data = int(Path("/proc/self/status").read_text().split("VmData:")[1].split()[0]) * 1024
         before, most = resource.getrlimit(resource.RLIMIT_DATA)

@@ -213,7 +213,7 @@ def test_official_embedding_at_the_sizes_of_real_networks(channels, p):
     torch.testing.assert_close(ours_official(phi, p, 1, dim), official_embedding(phi, p, 1, dim), rtol=1e-9, atol=1e-12)
 
 
-def test_official_ensembles_have_a_length_of_their_own_after_the_merge():
+def test_official_ensembles_have_another_length_after_the_merge():
     """Such as 1024 numbers for each level and 384 after the merge; here 16 and 6."""
     phi = random_maps((5, 9), [(8, 6), (5, 5)], seed=0)
     c = replace(CONVENTIONS["official"], dim=16, merged_dim=6)
@@ -226,7 +226,7 @@ def test_official_ensembles_have_a_length_of_their_own_after_the_merge():
     torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-12)
 
 
-def test_official_vectors_that_are_short_already_are_not_projected(backbone, photographs):
+def test_official_vectors_that_are_already_short_are_not_projected(backbone, photographs):
     """Projecting them anyway left only a third of the coreset's rows the same."""
     conventions = replace(CONVENTIONS["official"], dim=128)
     own = {"coreset_ratio": 0.1, "seed": 3}

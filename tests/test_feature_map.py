@@ -18,7 +18,7 @@ def test_one_map_for_each_image_and_level(backbone):
     assert list(phi) == [1, 3]
 
 
-def test_an_image_has_the_same_maps_in_any_company(backbone):
+def test_an_image_has_the_same_maps_in_any_batch(backbone):
     phi = feature_maps(images, backbone, levels=(2,))[2]
     alone = feature_maps(images[1:], backbone, levels=(2,))[2]
     torch.testing.assert_close(phi[1:], alone, rtol=1e-4, atol=1e-4)

@@ -44,7 +44,7 @@ def test_numbers_are_readable_on_their_cells():
     assert [(text.get_text(), text.get_color()) for text in axes[0, 0].texts] == [("0.0", "white"), ("9.0", "black")]
 
 
-def test_an_outline_runs_around_the_defect_wherever_its_picture_lies():
+def test_an_outline_surrounds_the_defect_wherever_the_picture_is():
     mask = np.zeros((4, 4), dtype=bool)
     _, axes = figures.grid(1, 1)
     figures.outline(axes[0, 0], mask)

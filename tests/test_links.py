@@ -31,7 +31,7 @@ def test_links_lead_to_files(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_a_colour_ends_with_its_symbol(page):
+def test_a_colour_applies_only_to_its_symbol(page):
     # Without a group of its own, \color{…} colours the rest of the formula in one renderer and one letter in another.
     assert all(before == "{" for before in re.findall(r"(.)\\color\{", prose(page)))
 

@@ -83,7 +83,7 @@ def saved(tmp_path):
     return bank, path
 
 
-def test_a_saved_bank_comes_back(saved):
+def test_a_saved_bank_is_loaded_unchanged(saved):
     bank, path = saved
     again = MemoryBank.load(str(path))
     for name in ("vectors", "image", "position"):
@@ -165,7 +165,7 @@ def test_foreign_files_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
-def test_vectors_of_any_dtype_come_back_whole(tmp_path, dtype):
+def test_vectors_of_any_dtype_are_restored_exactly(tmp_path, dtype):
     """NumPy has no bfloat16, so these are saved as float32, which represents each of them exactly."""
     bank = memory_bank(random_patches(1, 2, 2, 3).to(dtype).requires_grad_())
     bank.save(tmp_path / "bank")

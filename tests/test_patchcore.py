@@ -281,7 +281,7 @@ def test_a_bank_alone_is_loaded_as_a_bank(backbone, fitted, test, tmp_path):
         ({"sigma": 10**400}, "sigma was 10+...0+; it must be a number"),
     ],
 )
-def test_settings_that_are_not_known_are_refused_by_name(fitted, tmp_path, change, message):
+def test_unknown_settings_are_refused_by_name(fitted, tmp_path, change, message):
     replace(fitted.bank, settings=fitted.settings() | {"rows_before": fitted.rows_before} | change).save(
         tmp_path / "model.npz"
     )
@@ -485,7 +485,7 @@ def test_a_failed_fit_leaves_the_old_bank(fitted):
 # --- progress ---------------------------------------------------------------------------------------------------
 
 
-def test_a_bar_shows_when_it_takes_long(backbone, fitted, monkeypatch, capsys):
+def test_a_progress_bar_appears_when_it_takes_long(backbone, fitted, monkeypatch, capsys):
     import time
 
     def slow(batches):

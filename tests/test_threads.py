@@ -41,7 +41,7 @@ def test_without_a_second_thread_or_part_no_thread_is_started(three_threads):
 
 
 @pytest.mark.parametrize("rows, at_least, n", [(100, 1, 6), (100, 40, 4), (100, 60, 1), (5, 1, 5), (0, 1, 0)])
-def test_shares_are_even_and_whole(three_threads, rows, at_least, n):
+def test_shares_are_even_and_cover_all_rows(three_threads, rows, at_least, n):
     found = shares(rows, at_least)
     assert len(found) == n
     assert [i for part in found for i in range(rows)[part]] == list(range(rows))
@@ -62,7 +62,7 @@ def test_parts_of_a_part_stay_on_its_thread(three_threads):
     assert all(in_parts(part, range(6)))
 
 
-def test_an_error_arrives_and_ends_the_work(three_threads):
+def test_an_error_is_raised_and_ends_the_work(three_threads):
     done = []
 
     def work(part):

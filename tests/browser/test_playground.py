@@ -531,7 +531,7 @@ def test_from_a_plain_server(open_playground, playground):
     server.shutdown()
 
 
-def test_in_a_page_of_the_course_with_the_network_cut(open_playground, playground):
+def test_offline_in_a_page_of_the_course(open_playground, playground):
     """It runs in a frame, from file://, under the policy of the course's pages."""
     page = playground / "framed.html"
     page.write_text(

@@ -572,7 +572,7 @@ def departing(**wrong):
         ),
     ],
 )
-def test_patchcore_says_at_which_stage_it_departs(yours, stage):
+def test_patchcore_names_the_stage_that_goes_wrong(yours, stage):
     assert check.patchcore(yours).rows["goes wrong at"].startswith(stage)
 
 

@@ -1,3 +1,5 @@
+"""`check.experiment` compares a learner's number with the package's, and each notebook asks for its numbers."""
+
 import json
 import re
 from pathlib import Path

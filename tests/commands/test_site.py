@@ -1,3 +1,5 @@
+"""`python -m patchcore_edu site`: the notebooks run and become pages, with formulas, search and explorers."""
+
 import json
 import os
 import re
@@ -227,7 +229,7 @@ def test_a_failing_notebook_is_named_first_and_nothing_changes(tmp_path, monkeyp
         main(["site", str(out), "--notebooks", str(tmp_path)])
 
 
-def test_a_kernel_that_does_not_answer_is_named(tmp_path, monkeypatch):
+def test_a_kernel_that_does_not_respond_is_named(tmp_path, monkeypatch):
     nbformat.write(new_notebook(cells=[new_code_cell("1")]), tmp_path / "03_slow.ipynb")
 
     def execute(self, **_):

@@ -60,7 +60,7 @@ def test_photographs_are_read_only_when_asked_for(bottle):
         train[1]
 
 
-def test_mvtec_refuses(bottle):
+def test_mvtec_refuses_bad_arguments_and_folders(bottle):
     root = bottle.parent
     with pytest.raises(ValueError, match="category was 'bottles'; it must be one of 'bottle', 'cable'"):
         MVTecAD(root, "bottles")
@@ -153,7 +153,7 @@ def test_a_mask_that_marks_nothing_is_reported(bottle):
         assert any(sample.anomalous and not sample.mask.any() for sample in samples)
 
 
-def test_image_folder_refuses(bottle, tmp_path):
+def test_image_folder_refuses_bad_arguments_and_folders(bottle, tmp_path):
     good = bottle / "train" / "good"
     with pytest.raises(ValueError, match="test_dir was None"):
         ImageFolder(good, split="test")

@@ -117,7 +117,7 @@ def test_textures_of_other_sizes(category, size):
         (dict(seed=-1), "seed was -1"),
     ],
 )
-def test_textures_refuse(arguments, message):
+def test_textures_refuse_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         PhotoTextures(**arguments)
 

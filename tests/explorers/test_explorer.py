@@ -89,7 +89,7 @@ def test_a_combination_that_makes_no_sense_says_why():
     toy = Toy()
     toy.state.p = 7
     assert toy._view.caption.startswith("Nothing to show: p was 7")
-    assert pixels(toy._view.pngs[0])[..., :3].min() < 0.5, "the reason stands in the picture too"
+    assert pixels(toy._view.pngs[0])[..., :3].min() < 0.5, "the picture must give the reason too"
     toy.state.p = 1
     assert toy._view.caption == "p = 1"
 
@@ -100,7 +100,7 @@ def test_a_bug_is_not_mistaken_for_settings_that_do_not_fit():
         toy.state.s = 13
 
 
-def test_pictures_are_drawn_without_kept_texts_where_matplotlib_changed(monkeypatch):
+def test_pictures_are_drawn_without_cached_texts_if_matplotlib_has_changed(monkeypatch):
     def figure():
         figure = Figure(figsize=(2, 1))
         figure.text(0.1, 0.5, "a text")

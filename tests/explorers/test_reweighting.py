@@ -23,7 +23,7 @@ def test_w_is_lower_in_the_crowd_than_beside_the_single_entry():
     assert (factors >= 1 - 1 / 9 - 1e-6).all() and (factors < 1).all()
 
 
-def test_the_entries_on_the_canvas_lie_where_they_lie_in_the_plane():
+def test_the_entries_have_the_same_places_on_the_canvas_as_in_the_plane():
     box = _entries()[CROWD]
     h, w = (int((box[key] + 2) / 7) for key in ("y", "x"))
     assert (_places()[h, w] - _bank()[CROWD]).norm() < 0.2

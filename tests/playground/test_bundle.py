@@ -1,3 +1,5 @@
+"""Building the playground: what it needs, what is in its way, and the size of the result."""
+
 import gzip
 import shutil
 
