@@ -28,7 +28,8 @@ def open_notebook(browser, served):
         opened.append(browser.new_context(viewport={"width": 1280, "height": 900}))
         opened[-1].set_default_timeout(60_000)  # also applies to the page that the link opens
         page = opened[-1].new_page()
-        page.goto(f"{served[0]}/lab/tree/{name}.ipynb?token={served[2]}")
+        # In an empty workspace: JupyterLab would open the tabs of the test before, too.
+        page.goto(f"{served[0]}/lab/tree/{name}.ipynb?reset&token={served[2]}")
         return page, page.get_by_role("link", name="open the playground")
 
     yield open_notebook
