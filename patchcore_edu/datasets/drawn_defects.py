@@ -27,9 +27,11 @@ def _scratch(texture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     heading = angle + bend * (2 * t - 1) + wobble
     path = np.stack([np.sin(heading), np.cos(heading)], 1).cumsum(0) * length / len(t)
     path += rng.uniform(0.25, 0.75, 2) * size - path.mean(0)
-    pixels = np.stack(np.indices(texture.shape), -1)
-    # Pixels farther away than this get an infinite distance and the number after the last as their nearest.
-    distance, nearest = cKDTree(path).query(pixels, distance_upper_bound=3)
+    pixels, reach = np.stack(np.indices(texture.shape), -1), 3
+    # Pixels farther away get an infinite distance and the number after the last as their nearest.
+    distance, nearest = np.full(texture.shape, np.inf), np.full(texture.shape, len(path))
+    around = ((path.min(0) - reach < pixels) & (pixels < path.max(0) + reach)).all(-1)
+    distance[around], nearest[around] = cKDTree(path).query(pixels[around], distance_upper_bound=reach)
     pressure = np.append(np.sin(np.pi * t) ** 0.4 * rng.uniform(0.8, 1.0), 0)[nearest]
     opacity = np.clip(rng.uniform(0.8, 1.4) * pressure + 0.5 - distance, 0, 1) * pressure
     return texture + 0.85 * opacity * (rng.choice([0.05, 0.95]) - texture)

@@ -1,5 +1,7 @@
 """Photographs that need no download: crops of brick, grass and gravel, with drawn defects."""
 
+from functools import lru_cache
+
 import numpy as np
 import skimage.data
 import torch
@@ -45,10 +47,7 @@ class PhotoTextures(Dataset):
         self.category = one_of("category", category, self.categories)
         self.split = one_of("split", split, SPLITS)
         self.size = whole_number("size", size, at_least=64, at_most=256)
-        rng = np.random.default_rng([whole_number("seed", seed, at_least=0), SPLITS.index(split)])
-        photograph = getattr(skimage.data, category)() / 255.0
-        names = [GOOD] * 32 if split == "train" else [GOOD] * 16 + [name for name in DRAW for _ in range(8)]
-        self._samples = [self._sample(photograph, name, rng) for name in names]
+        self._samples = _samples(self.category, self.split, self.size, whole_number("seed", seed, at_least=0))
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -57,9 +56,16 @@ class PhotoTextures(Dataset):
         sample = self._samples[index]
         return sample._replace(image=sample.image.repeat(3, 1, 1), mask=sample.mask.clone())
 
-    def _sample(self, photograph: np.ndarray, defect: str, rng: np.random.Generator) -> Sample:
-        size, middle = self.size, len(photograph) // 2
-        top = (0 if self.split == "train" else middle) + rng.integers(middle - size + 1)
+
+@lru_cache(maxsize=6)  # both splits of every category
+def _samples(category: str, split: str, size: int, seed: int) -> list[Sample]:
+    rng = np.random.default_rng([seed, SPLITS.index(split)])
+    photograph = getattr(skimage.data, category)() / 255.0
+    middle = len(photograph) // 2
+    names = [GOOD] * 32 if split == "train" else [GOOD] * 16 + [name for name in DRAW for _ in range(8)]
+
+    def sample(defect: str) -> Sample:
+        top = (0 if split == "train" else middle) + rng.integers(middle - size + 1)
         left = rng.integers(photograph.shape[1] - size + 1)
         crop = photograph[top : top + size, left : left + size]
         mask = np.zeros(crop.shape, dtype=bool)
@@ -68,9 +74,10 @@ class PhotoTextures(Dataset):
             mask = visibly_changed(crop, drawn)
             # A smear along a plain brick changes nothing visible. Then another place is tried.
             if mask.mean() < 1 / 500:
-                return self._sample(photograph, defect, rng)
+                return sample(defect)
             crop = drawn
         rows, columns = f"rows {top}-{top + size - 1}", f"columns {left}-{left + size - 1}"
         image = torch.from_numpy(crop.astype(np.float32))
-        source = f"skimage {self.category}, {rows}, {columns}"
-        return Sample(image, defect != GOOD, torch.from_numpy(mask), defect, source)
+        return Sample(image, defect != GOOD, torch.from_numpy(mask), defect, f"skimage {category}, {rows}, {columns}")
+
+    return [sample(name) for name in names]

@@ -130,7 +130,7 @@ class Lab:
         return self.notebook
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def launch(require):
     """`launch(*flags)` starts the machine's own Chromium, headless."""
     names = ("chromium", "chromium-browser", "google-chrome")
@@ -140,7 +140,7 @@ def launch(require):
         yield lambda *flags: playwright.chromium.launch(executable_path=chromium, args=[*CHROMIUM_FLAGS, *flags])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser(launch):
     """The Chromium of the session."""
     browser = launch()
@@ -195,7 +195,7 @@ def serving(folder: Path) -> Iterator[str]:
         server.wait(timeout=30)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def jupyter_server(browser, tmp_path_factory):
     """A server for all tests: (address, folder, token)."""
     folder = tmp_path_factory.mktemp("lab")
@@ -223,7 +223,7 @@ def wait_for(address: str, server: subprocess.Popen, log: Path, seconds: float =
     raise RuntimeError(f"JupyterLab did not start:\n{log.read_text()}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lab(browser, jupyter_server):
     lab = Lab(browser, *jupyter_server)
     yield lab

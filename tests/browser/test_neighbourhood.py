@@ -51,16 +51,18 @@ def test_the_canvas_fills_the_cells_of_the_neighbourhood_under_every_border_rule
     shown = open_explorer("Neighbourhood", "h=0, w=0, p=1")
 
     def middles(border: str, h: int, w: int, p: int) -> list:
-        state = f"explorer.state.set_trait('border', {border!r}); explorer.state.p = {p}"
-        shown.notebook.run_code(f"{state}; explorer.state.h, explorer.state.w = {h}, {w}")
+        changes = f"state.set_trait('border', {border!r}); state.h, state.w, state.p = {h}, {w}, {p}"
+        shown.notebook.run_code(f"state = explorer.state\nwith state.hold_trait_notifications(): {changes}")
         expect(shown.formula).to_contain_text(f"N{p}({h}, {w}) =")
         shown.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
         return shown.canvas.evaluate(MIDDLES)
 
+    places = ((0, 0, 3), (26, 13, 5), (14, 14, 4))
+    bare = {(h, w): middles("zero", h, w, 1) for h, w, _ in places}
     for border in RULES.values():
-        for h, w, p in ((0, 0, 3), (26, 13, 5), (14, 14, 4)):
-            cells, bare = neighbourhood(h, w, p, SHAPE), middles(border, h, w, 1)
-            pairs = enumerate(zip(bare, middles(border, h, w, p), strict=True))
+        for h, w, p in places:
+            cells = neighbourhood(h, w, p, SHAPE)
+            pairs = enumerate(zip(bare[h, w], middles(border, h, w, p), strict=True))
             filled = [divmod(k, 28) for k, (a, b) in pairs if max(abs(x - y) for x, y in zip(a, b, strict=True)) > 8]
             left_out = border == "valid" and len(cells) < len(neighbourhood(h, w, p))
             assert filled == ([] if left_out else cells), (border, h, w, p)

@@ -3,19 +3,21 @@
 import pytest
 from playwright.sync_api import expect
 
-from patchcore_edu import PatchCore, auroc
+from patchcore_edu import PatchCore, auroc, feature_maps
 from patchcore_edu.explorers.machinery.photographs import photographs
 from patchcore_edu.explorers.patchcore import PHOTOGRAPHS
 
 
-def test_pipeline(open_explorer):
+def test_pipeline(open_explorer, backbone):
     shown = open_explorer("Pipeline", "s=2")
     good, tests = (photographs("brick", split) for split in ("train", "test"))
     anomalous = [sample.anomalous for sample in tests.dataset]
+    seen = [feature_maps(images, backbone, (2, 3, 4)) for images in (good.images[:PHOTOGRAPHS], tests.images)]
 
     def image_auroc(**setting) -> str:
-        fitted = PatchCore(coreset_ratio=0.01, **setting).fit(good.images[:PHOTOGRAPHS])
-        return f"{auroc(fitted.predict(tests.images).score, anomalous):.3f}"
+        model = PatchCore(backbone, coreset_ratio=0.01, **setting)
+        patches, test_patches = map(model.patches_of, seen)
+        return f"{auroc(model.fit_patches(patches).predict_patches(test_patches, 224).score, anomalous):.3f}"
 
     first, second = image_auroc(s=2), image_auroc(s=2, p=4)
     expect(shown.number("image AUROC")).to_have_text(first)

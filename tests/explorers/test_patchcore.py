@@ -26,10 +26,10 @@ SETTINGS_TRIED = [
 
 
 @pytest.mark.parametrize("setting", SETTINGS_TRIED)
-def test_pipeline_agrees_with_the_package(setting):
+def test_pipeline_agrees_with_the_package(backbone, setting):
     category, ratio = setting.get("category", "brick"), setting.get("ratio", 0.01)
     own = {name: value for name, value in setting.items() if name not in ("category", "ratio")}
-    fitted = PatchCore(coreset_ratio=ratio, **own)  # test_cache.py shows that φ is the package's
+    fitted = PatchCore(backbone, coreset_ratio=ratio, **own)  # test_cache.py shows that φ is the package's
     good = {j: maps[:PHOTOGRAPHS] for j, maps in photographs(category, "train").phi.items()}
     fitted.fit_patches(fitted.patches_of(good))
     prediction = fitted.predict_patches(fitted.patches_of(photographs(category, "test").phi), 224)
