@@ -172,9 +172,11 @@ def test_from_brush_to_map(open_explorer):
     assert slow <= STROKE_LIMIT
 
 
-def test_the_canvas_draws_within_one_frame(open_explorer):
-    shown = open_explorer("Neighbourhood", "h=5, w=5")
-    shown.slow_down(seconds=1)
+def test_the_canvas_draws_within_one_frame(open_explorer, tmp_path):
+    shown, hold = open_explorer("Neighbourhood", "h=5, w=5"), tmp_path / "hold"
+    hold.touch()
+    shown.hold_while(hold)
     frames = [shown.canvas.evaluate(FRAMES) for _ in range(10)]
+    hold.unlink()
     print(f"\n  Neighbourhood, key to N_p on the canvas: at most {max(frames)} frames", end="")
     assert max(frames) <= 1

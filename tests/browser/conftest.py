@@ -251,12 +251,15 @@ pixels = [imread(io.BytesIO(render_png(figure, DPI))) for figure in explorer.pic
 print(*[(image * 255).round().astype(int).sum() for image in pixels], sep=",")
 """
 
-    SLOW = """
+    HELD = """
 import time
-def slow(state, render=explorer.render):
-    time.sleep({seconds})
+from pathlib import Path
+def held(state, render=explorer.render, file=Path({file!r})):
+    end = time.monotonic() + 10  # a test that fails must not stop the kernel
+    while file.exists() and time.monotonic() < end:
+        time.sleep(0.01)
     return render(state)
-explorer.__class__ = type("Slow", (type(explorer),), {{"render": staticmethod(slow)}})
+explorer.__class__ = type("Held", (type(explorer),), {{"render": staticmethod(held)}})
 """
 
     def __init__(self, notebook: Notebook):
@@ -292,9 +295,9 @@ explorer.__class__ = type("Slow", (type(explorer),), {{"render": staticmethod(sl
         while (now := self.notebook.run_code(code)) != printed:
             assert time.monotonic() < deadline, f"the kernel printed {now}, not {printed}"
 
-    def slow_down(self, seconds: int) -> None:
-        """Make each new picture take this long. A sleeping cell would not do: widgets may run in their own thread."""
-        self.notebook.run_code(self.SLOW.format(seconds=seconds))
+    def hold_while(self, file: Path) -> None:
+        """Draw no new picture as long as this file exists. A sleeping cell would not do: widgets may have a thread."""
+        self.notebook.run_code(self.HELD.format(file=str(file)))
 
     def assert_right(self) -> None:
         """Check that the browser shows what `render` draws for the kernel's state (by the sum of the pixels)."""
