@@ -1,8 +1,12 @@
 """Dividing work among threads: `threads.py` and the functions that use it."""
 
+import ctypes
+import os
+import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from threading import Thread
 from time import sleep
 
@@ -10,7 +14,7 @@ import pytest
 import torch
 
 from patchcore_edu import greedy_coreset, nearest_neighbours
-from patchcore_edu.threads import in_parts, one_thread, shares, without_barriers
+from patchcore_edu.threads import _short_spins, in_parts, one_thread, shares, without_barriers
 
 
 @pytest.fixture
@@ -110,14 +114,35 @@ def test_parts_have_the_grad_mode_of_their_caller(three_threads, mode):
     assert set(seen) == {here}
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere PyTorch's threads come from another library")
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere PyTorch's threads come from another library")
+
+
+@pytest.fixture(scope="module")
+def libgomp():
+    """The file that PyTorch has loaded."""
+    [file] = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "libgomp" in line}
+    return file
+
+
+@linux_only
 @pytest.mark.parametrize("own, spins", [("", 1000), ("GOMP_SPINCOUNT=7", 7), ("OMP_WAIT_POLICY=PASSIVE", 0)])
-def test_torch_loaded_by_the_package_spins_briefly_unless_the_user_says_otherwise(monkeypatch, own, spins):
+def test_threads_spin_briefly_unless_the_user_says_otherwise(libgomp, monkeypatch, capfd, tmp_path, own, spins):
     for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
         monkeypatch.delenv(name, raising=False)
     for setting in filter(None, ("OMP_DISPLAY_ENV=VERBOSE", own)):
         monkeypatch.setenv(*setting.split("="))
+    before = dict(os.environ)
+    with _short_spins():
+        ctypes.CDLL(shutil.copy(libgomp, tmp_path))  # a copy is loaded anew, and says what it has read
+    assert f"GOMP_SPINCOUNT = '{spins}'" in capfd.readouterr().err and dict(os.environ) == before
+
+
+@linux_only
+def test_torch_loaded_by_the_package_spins_briefly(monkeypatch):
+    monkeypatch.setenv("OMP_DISPLAY_ENV", "VERBOSE")
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
     code = "import os; before = dict(os.environ); import patchcore_edu; assert dict(os.environ) == before"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert loaded.returncode == 0, loaded.stderr
-    assert f"GOMP_SPINCOUNT = '{spins}'" in loaded.stderr
+    assert "GOMP_SPINCOUNT = '1000'" in loaded.stderr
