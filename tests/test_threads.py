@@ -119,9 +119,9 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere PyTor
 
 @pytest.fixture(scope="module")
 def libgomp():
-    """The file that PyTorch has loaded."""
-    [file] = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "libgomp" in line}
-    return file
+    """A file of the library: PyTorch's, or that of another package that this process has loaded."""
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    return next(line.split()[-1] for line in lines if "libgomp" in line)
 
 
 @linux_only
