@@ -37,11 +37,25 @@ def open_notebook(browser, served):
         context.close()
 
 
-def test_without_a_built_playground_it_says_how_to_build_one(open_notebook):
-    page, link = open_notebook("04_patch_set")
-    link.click()
-    text = page.frame_locator(".jp-HTMLViewer iframe").locator("body")
-    expect(text).to_contain_text("python -m patchcore_edu playground", timeout=60_000)
+OPEN = """async (path) => {
+    await window.jupyterapp.commands.execute("docmanager:open", {path, kernelPreference: {shouldStart: false}});
+}"""
+CLOSE = """() => {
+    const { shell } = window.jupyterapp, [first, ...opened] = shell.widgets("main");
+    opened.forEach((widget) => widget.close());
+    shell.activateById(first.id);
+}"""
+
+
+def test_without_a_built_playground_it_says_how_to_build_one(lab, served):
+    page = lab.notebook.page
+    page.evaluate(OPEN, "04_patch_set.ipynb")
+    try:
+        page.get_by_role("link", name="open the playground").click()
+        text = page.frame_locator(".jp-HTMLViewer iframe").locator("body")
+        expect(text).to_contain_text("python -m patchcore_edu playground", timeout=60_000)
+    finally:
+        page.evaluate(CLOSE)
 
 
 @pytest.fixture(scope="module")
