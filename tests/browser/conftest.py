@@ -6,8 +6,8 @@
         assert notebook.run_code("print(slider.value)") == "6"
         notebook.assert_no_errors()
 
-The browser, its page, the server and its kernel are shared by the whole session, as starting any of them takes longer
-than a test. Each test gets new cells.
+The browser, its page, the server and its kernel are shared by all tests of this folder, as starting any of them takes
+longer than a test. Each test gets new cells.
 """
 
 import json
@@ -37,8 +37,8 @@ CHROMIUM_FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    # The pop-ups of the address bar take half a second for each page. This replaces Playwright's list, whose last entry
-    # here keeps a context alive without pages.
+    # The pop-ups of the address bar take half a second for each page. Playwright's own list, which this one replaces,
+    # has the last name too.
     "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup,DestroyProfileOnBrowserClose",
     # Nothing may come from other servers: a widget that requests something leaves an error in the console.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
@@ -145,7 +145,7 @@ def launch(require):
 
 @pytest.fixture(scope="package")
 def browser(launch):
-    """The Chromium of the session."""
+    """The Chromium that the tests share."""
     browser = launch()
     yield browser
     browser.close()
