@@ -236,22 +236,21 @@ def lab(browser, jupyter_server):
 class OpenExplorer:
     """An explorer as its user sees it: move its controls, point at its canvas, read its text."""
 
-    PIXELS = """(images) => images.map((image) => {
+    PIXELS = """async (images) => (await Promise.all(images.map(async (image) => {
         const canvas = document.createElement("canvas");
         [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
         const context = canvas.getContext("2d");
         context.drawImage(image, 0, 0);
-        const bytes = context.getImageData(0, 0, canvas.width, canvas.height).data;
-        let sum = 0;
-        for (let i = 0; i < bytes.length; i += 4) sum += bytes[i] + bytes[i + 1] + bytes[i + 2];  // without alpha
-        return sum;
-    }).join()"""
+        const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+        const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", data));
+        return Array.from(hash, (byte) => byte.toString(16).padStart(2, "0")).join("");
+    }))).join()"""
     FRESH = """
-import io
-from matplotlib.image import imread
+import hashlib, io
+from PIL import Image
 from patchcore_edu.explorers.machinery.base import DPI, render_png
-pixels = [imread(io.BytesIO(render_png(figure, DPI))) for figure in explorer.picture().figures]
-print(*[(image * 255).round().astype(int).sum() for image in pixels], sep=",")
+pictures = [Image.open(io.BytesIO(render_png(figure, DPI))).convert("RGBA") for figure in explorer.picture().figures]
+print(*[hashlib.sha256(picture.tobytes()).hexdigest() for picture in pictures], sep=",")
 """
 
     HELD = """
@@ -303,7 +302,7 @@ explorer.__class__ = type("Held", (type(explorer),), {{"render": staticmethod(he
         self.notebook.run_code(self.HELD.format(file=str(file)))
 
     def assert_right(self) -> None:
-        """Check that the browser shows what `render` draws for the kernel's state (by the sum of the pixels)."""
+        """Check that the browser shows what `render` draws for the kernel's state, to the pixel."""
         wanted = self.notebook.run_code(self.FRESH)
         deadline = time.monotonic() + 20
         while self.figure.evaluate_all(self.PIXELS) != wanted:
