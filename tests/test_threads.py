@@ -124,13 +124,20 @@ def libgomp():
     return next(line.split()[-1] for line in lines if "libgomp" in line)
 
 
-@linux_only
-@pytest.mark.parametrize("own, spins", [("", 1000), ("GOMP_SPINCOUNT=7", 7), ("OMP_WAIT_POLICY=PASSIVE", 0)])
-def test_threads_spin_briefly_unless_the_user_says_otherwise(libgomp, monkeypatch, capfd, tmp_path, own, spins):
+@pytest.fixture
+def settings_shown(monkeypatch):
+    """The library prints its settings when it is loaded, and none of those that count here is set."""
+    monkeypatch.setenv("OMP_DISPLAY_ENV", "VERBOSE")
     for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
         monkeypatch.delenv(name, raising=False)
-    for setting in filter(None, ("OMP_DISPLAY_ENV=VERBOSE", own)):
-        monkeypatch.setenv(*setting.split("="))
+
+
+@linux_only
+@pytest.mark.usefixtures("settings_shown")
+@pytest.mark.parametrize("own, spins", [("", 1000), ("GOMP_SPINCOUNT=7", 7), ("OMP_WAIT_POLICY=PASSIVE", 0)])
+def test_threads_spin_briefly_unless_the_user_says_otherwise(libgomp, monkeypatch, capfd, tmp_path, own, spins):
+    if own:
+        monkeypatch.setenv(*own.split("="))
     before = dict(os.environ)
     with _short_spins():
         ctypes.CDLL(shutil.copy(libgomp, tmp_path))  # a copy is loaded anew, and says what it has read
@@ -138,10 +145,8 @@ def test_threads_spin_briefly_unless_the_user_says_otherwise(libgomp, monkeypatc
 
 
 @linux_only
-def test_torch_loaded_by_the_package_spins_briefly(monkeypatch):
-    monkeypatch.setenv("OMP_DISPLAY_ENV", "VERBOSE")
-    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
-        monkeypatch.delenv(name, raising=False)
+@pytest.mark.usefixtures("settings_shown")
+def test_torch_loaded_by_the_package_spins_briefly():
     code = "import os; before = dict(os.environ); import patchcore_edu; assert dict(os.environ) == before"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert loaded.returncode == 0, loaded.stderr

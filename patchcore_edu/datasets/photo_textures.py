@@ -58,7 +58,7 @@ class PhotoTextures(Dataset):
 
 
 @lru_cache(maxsize=6)  # both splits of every category
-def _samples(category: str, split: str, size: int, seed: int) -> list[Sample]:
+def _samples(category: str, split: str, size: int, seed: int) -> tuple[Sample, ...]:
     rng = np.random.default_rng([seed, SPLITS.index(split)])
     photograph = getattr(skimage.data, category)() / 255.0
     middle = len(photograph) // 2
@@ -80,4 +80,4 @@ def _samples(category: str, split: str, size: int, seed: int) -> list[Sample]:
         image = torch.from_numpy(crop.astype(np.float32))
         return Sample(image, defect != GOOD, torch.from_numpy(mask), defect, f"skimage {category}, {rows}, {columns}")
 
-    return [sample(name) for name in names]
+    return tuple(map(sample, names))  # data sets share it

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from patchcore_edu import PatchCore, auroc, feature_maps
+from patchcore_edu import PatchCore, auroc
 from patchcore_edu.explorers.machinery.photographs import photographs
 from patchcore_edu.explorers.patchcore import PHOTOGRAPHS
 
@@ -12,12 +12,12 @@ def test_pipeline(open_explorer, backbone):
     shown = open_explorer("Pipeline", "s=2")
     good, tests = (photographs("brick", split) for split in ("train", "test"))
     anomalous = [sample.anomalous for sample in tests.dataset]
-    seen = [feature_maps(images, backbone, (2, 3, 4)) for images in (good.images[:PHOTOGRAPHS], tests.images)]
+    good_phi = {j: maps[:PHOTOGRAPHS] for j, maps in good.phi.items()}  # test_cache.py shows that φ is the package's
 
     def image_auroc(**setting) -> str:
         model = PatchCore(backbone, coreset_ratio=0.01, **setting)
-        patches, test_patches = map(model.patches_of, seen)
-        return f"{auroc(model.fit_patches(patches).predict_patches(test_patches, 224).score, anomalous):.3f}"
+        model.fit_patches(model.patches_of(good_phi))
+        return f"{auroc(model.predict_patches(model.patches_of(tests.phi), 224).score, anomalous):.3f}"
 
     first, second = image_auroc(s=2), image_auroc(s=2, p=4)
     expect(shown.number("image AUROC")).to_have_text(first)

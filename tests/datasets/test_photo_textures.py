@@ -1,6 +1,5 @@
 """The textures that come with scikit-image, and the defects drawn on them."""
 
-import functools
 import itertools
 import time
 
@@ -15,11 +14,6 @@ from patchcore_edu.datasets import PhotoTextures, Sample
 from patchcore_edu.datasets.photo_textures import _samples
 
 
-@functools.cache
-def textures(category: str, split: str, seed: int = 0) -> PhotoTextures:
-    return PhotoTextures(category, split, seed=seed)
-
-
 def origin(sample: Sample) -> np.ndarray:
     """The part of scikit-image's photograph that `source` names."""
     name, rows, columns = sample.source.removeprefix("skimage ").split(", ")
@@ -29,7 +23,7 @@ def origin(sample: Sample) -> np.ndarray:
 
 @pytest.mark.parametrize("category", PhotoTextures.categories)
 def test_texture_samples_have_the_promised_types(category):
-    for sample in itertools.chain(textures(category, "train"), textures(category, "test")):
+    for sample in itertools.chain(PhotoTextures(category, "train"), PhotoTextures(category, "test")):
         assert sample.image.shape == (3, 224, 224) and sample.image.dtype == torch.float32
         assert sample.image.min() >= 0 and sample.image.max() <= 1
         assert sample.mask.shape == (224, 224) and sample.mask.dtype == torch.bool
@@ -38,15 +32,15 @@ def test_texture_samples_have_the_promised_types(category):
 
 
 def test_texture_counts():
-    assert [sample.defect for sample in textures("brick", "train")] == ["good"] * 32
-    defects = [sample.defect for sample in textures("brick", "test")]
+    assert [sample.defect for sample in PhotoTextures("brick", "train")] == ["good"] * 32
+    defects = [sample.defect for sample in PhotoTextures("brick", "test")]
     assert {name: defects.count(name) for name in defects} == {"good": 16, "scratch": 8, "blob": 8, "smear": 8}
 
 
 @pytest.mark.parametrize("category", PhotoTextures.categories)
 def test_good_crops_are_the_photograph_itself_and_train_and_test_share_no_row(category):
     for split, allowed in (("train", range(256)), ("test", range(256, 512))):
-        for sample in textures(category, split):
+        for sample in PhotoTextures(category, split):
             rows = sample.source.split(", ")[1].removeprefix("rows ").split("-")
             assert all(int(row) in allowed for row in rows)
             if sample.defect == "good":
@@ -55,7 +49,7 @@ def test_good_crops_are_the_photograph_itself_and_train_and_test_share_no_row(ca
 
 @pytest.mark.parametrize("category", PhotoTextures.categories)
 def test_a_mask_marks_what_was_visibly_changed(category):
-    for sample in textures(category, "test"):
+    for sample in PhotoTextures(category, "test"):
         change = np.abs(sample.image[0].numpy() - origin(sample))
         mask = sample.mask.numpy()
         if sample.anomalous:
@@ -70,7 +64,7 @@ def test_a_mask_marks_what_was_visibly_changed(category):
 
 def test_no_defect_is_a_flat_patch():
     for category in PhotoTextures.categories:
-        for sample in textures(category, "test"):
+        for sample in PhotoTextures(category, "test"):
             if sample.defect in ("blob", "smear"):
                 assert sample.image[0][sample.mask].std() > 0.01
             if sample.defect == "scratch":
@@ -79,7 +73,7 @@ def test_no_defect_is_a_flat_patch():
 
 
 def test_textures_are_seeded():
-    first, other = textures("brick", "test"), textures("brick", "test", seed=1)
+    first, other = PhotoTextures("brick", "test"), PhotoTextures("brick", "test", seed=1)
     _samples.cache_clear()
     again = PhotoTextures("brick", "test", seed=0)
     for a, b in zip(first, again, strict=True):
